@@ -1,0 +1,241 @@
+"""What happens to a person: the producers' messages and the canonical union of ``events``.
+
+Producers send plain JSON; unknown fields are tolerated, known ones are strict.  Intake turns each
+message into one or more canonical events and stamps each with the source coordinates that it came
+from.  What we showed (``Decision``) is an event like any other: the log of a person is complete.
+"""
+
+from typing import Annotated, Literal, TypeVar
+
+import msgspec
+from msgspec import Meta
+
+from schemas.errors import InvalidMessageError, OversizedMessageError
+from schemas.ids import EventKey, ItemKey, Millis, UserKey
+from schemas.recommendations import Recommendation
+
+T = TypeVar("T")
+
+MAX_MESSAGE_BYTES = 1 << 20
+MAX_LIST = 200
+
+Surface = Annotated[str, Meta(min_length=1, max_length=64)]
+Position = Annotated[int, Meta(ge=0, lt=MAX_LIST)]
+Amount = Annotated[float, Meta(ge=0, le=1e12)]
+Quantity = Annotated[float, Meta(gt=0, le=1e6)]
+ListLength = Annotated[int, Meta(ge=1, le=MAX_LIST)]
+
+
+class Source(msgspec.Struct, frozen=True, array_like=True):
+    """Where a canonical event came from: its identity under redelivery.
+
+    Parameters
+    ----------
+    topic, partition, incarnation, offset
+        Coordinates of the producer's record; ``incarnation`` counts lives of a recreated topic.
+    index
+        One message may become several events.
+    """
+
+    topic: str
+    partition: int
+    incarnation: int
+    offset: int
+    index: int = 0
+
+
+class Fact(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """What every event of a person has.
+
+    Parameters
+    ----------
+    event_id
+        The producer's idempotency key (or the CloudEvents ``ce_id`` header).
+    user_id
+        The person, or their anonymous id.
+    ts
+        When it happened, ms; clamped by intake against the broker's clock.
+    source
+        Set by intake, never by producers.
+    """
+
+    event_id: EventKey
+    user_id: UserKey
+    ts: Millis
+    surface: Surface = "home"
+    session_id: str | None = None
+    source: Source | None = None
+
+
+class Click(Fact, frozen=True, tag="click", kw_only=True, omit_defaults=True):
+    """A person opened an item."""
+
+    item_id: ItemKey
+    decision_id: str | None = None
+    position: Position | None = None
+
+
+class Purchase(Fact, frozen=True, tag="purchase", kw_only=True, omit_defaults=True):
+    """A person bought an item; ``price`` is per unit, in ``currency``."""
+
+    item_id: ItemKey
+    quantity: Quantity = 1.0
+    price: Amount | None = None
+    currency: str | None = None
+    decision_id: str | None = None
+    position: Position | None = None
+
+
+class Impression(Fact, frozen=True, tag="impression", kw_only=True, omit_defaults=True):
+    """An item was really on the person's screen."""
+
+    item_id: ItemKey
+    decision_id: str | None = None
+    position: Position | None = None
+
+
+class Feedback(Fact, frozen=True, tag="feedback", kw_only=True, omit_defaults=True):
+    """An explicit opinion; ``value`` is the rating, or the share that was played (0 to 1)."""
+
+    item_id: ItemKey
+    kind: Literal["rating", "like", "dislike", "hide", "play", "cart"]
+    value: float | None = None
+    decision_id: str | None = None
+    position: Position | None = None
+
+
+class Request(Fact, frozen=True, tag="request", kw_only=True, omit_defaults=True):
+    """Somebody asks for a list.
+
+    Parameters
+    ----------
+    request_id
+        Comes back as the ``trigger_id`` of the answer.
+    candidates
+        Rank only these items.
+    filters
+        Item attributes that must be equal (``{"category": "tea"}``).
+    """
+
+    request_id: EventKey
+    k: ListLength = 10
+    query: str | None = None
+    candidates: tuple[ItemKey, ...] | None = None
+    filters: dict[str, str] | None = None
+
+
+class Decision(msgspec.Struct, frozen=True, tag="decision", kw_only=True, omit_defaults=True):
+    """A list that we decided on: logged here first, published second.
+
+    ``context`` is present for a hash-chosen share of decisions: everything that is needed to compute
+    every propensity again.
+    """
+
+    recommendation: Recommendation
+    context: "DecisionContext | None" = None
+
+    @property
+    def user_id(self) -> str:
+        """Whose list it is."""
+        return self.recommendation.user_id
+
+    @property
+    def ts(self) -> int:
+        """When it was decided, ms."""
+        return self.recommendation.ts
+
+
+class DecisionContext(msgspec.Struct, frozen=True, kw_only=True):
+    """What the sampler saw: candidates, utilities (boosts and the Thompson draw included), similarity
+    inputs and parameters.  ``similarity`` is the row-major upper triangle of the item similarity matrix
+    among the chosen items and candidates, as float32 bytes; empty when ``diversity`` is 0.
+    """
+
+    candidates: tuple[str, ...]
+    utilities: tuple[float, ...]
+    similarity: bytes
+    epsilon: float
+    temperature: float
+    diversity: float
+    seed: int
+    draws: tuple[float, ...] = ()
+
+
+class Tick(msgspec.Struct, frozen=True, tag="tick"):
+    """Time as a record: closes windows of an idle partition."""
+
+    ts: Millis
+
+
+class Merge(msgspec.Struct, frozen=True, tag="merge"):
+    """An anonymous id turned out to be a known person: fold ``user_id`` into ``into``."""
+
+    user_id: UserKey
+    into: UserKey
+    ts: Millis
+
+
+class Erase(msgspec.Struct, frozen=True, tag="erase"):
+    """Forget this person."""
+
+    user_id: UserKey
+    ts: Millis
+
+
+Event = Click | Purchase | Impression | Feedback | Request | Decision | Tick | Merge | Erase
+
+_encoder = msgspec.json.Encoder()
+_decoder: msgspec.json.Decoder[Event] = msgspec.json.Decoder(Event)
+encode_event = _encoder.encode
+
+
+def decode_event(data: bytes) -> Event:
+    """A canonical event from its bytes.
+
+    Raises
+    ------
+    InvalidMessageError
+        Names the field, the value and the remedy; nothing else is raised, whatever the bytes.
+
+    Examples
+    --------
+    >>> decode_event(b'{"type":"tick","ts":5}')
+    Tick(ts=5)
+    >>> decode_event(b'{"type":"tick","ts":-5}')
+    Traceback (most recent call last):
+    ...
+    schemas.errors.InvalidMessageError: $.ts: -5: Expected `int` >= 0
+    """
+    return decode(_decoder, data)
+
+
+def decode(decoder: "msgspec.json.Decoder[T]", data: bytes, limit: int = MAX_MESSAGE_BYTES) -> T:
+    """Decode JSON with a size limit and with errors that name the field."""
+    if len(data) > limit:
+        raise OversizedMessageError("$", f"{len(data)} bytes", f"send at most {limit} bytes a message")
+    try:
+        return decoder.decode(data)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+        raise explain(error, data) from error
+
+
+def explain(error: Exception, data: bytes) -> InvalidMessageError:
+    """An error that names field, value and remedy, from msgspec's and the message's bytes."""
+    remedy, _, path = str(error).partition(" - at `")
+    field = path.rstrip("`") or "$"
+    if not path and "field `" in remedy:
+        field = "$." + remedy.split("field `")[1].split("`")[0]
+    return InvalidMessageError(field, _value_at(data, field), remedy)
+
+
+def _value_at(data: bytes, path: str) -> object:
+    try:
+        value: object = msgspec.json.decode(data)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        return data[:60]
+    for step in path.removeprefix("$").replace("[", ".").replace("]", "").split("."):
+        if isinstance(value, dict) and step:
+            value = value.get(step, "(missing)")
+        elif isinstance(value, list) and step.isdigit() and int(step) < len(value):
+            value = value[int(step)]
+    return value

@@ -1,0 +1,236 @@
+"""Every setting, once: strict, typed, frozen.
+
+Read by ``deploy/config.py`` from a TOML file and ``STREAMWISE_*`` environment variables
+(``STREAMWISE_KAFKA__BOOTSTRAP`` sets ``kafka.bootstrap``).  Nothing else reads the environment.
+"""
+
+from typing import Annotated, Literal
+
+import msgspec
+from msgspec import Meta
+
+Positive = Annotated[float, Meta(gt=0)]
+Share = Annotated[float, Meta(ge=0, le=1)]
+Count = Annotated[int, Meta(ge=1)]
+
+
+class _Section(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """Base of all sections: an unknown key is an error."""
+
+
+class KafkaSettings(_Section, frozen=True, kw_only=True):
+    """How to reach the broker.
+
+    Parameters
+    ----------
+    partitions
+        Of ``events`` and all topics that follow it; fixed for the life of a deployment.
+    fence
+        ``"transactions"`` fences state writes against zombies; ``"none"`` is for brokers without
+        transactions, with one worker.
+    fetch_wait_ms
+        0 leaves the client's default; brokers that do not wake long polls need about 10.
+    """
+
+    bootstrap: str = "127.0.0.1:9092"
+    namespace: str = ""
+    group: str = "streamwise"
+    partitions: Count = 4
+    replication: Count = 1
+    fence: Literal["transactions", "none"] = "transactions"
+    session_seconds: Positive = 10.0
+    fetch_wait_ms: Annotated[int, Meta(ge=0, le=10_000)] = 0
+    linger_ms: Annotated[int, Meta(ge=0, le=1_000)] = 2
+    username: str | None = None
+    password: str | None = None
+    tls: bool = False
+
+
+class MappingSettings(_Section, frozen=True, kw_only=True):
+    """A topic with field names of its own.
+
+    Parameters
+    ----------
+    topic
+        Its name on the broker.
+    type
+        What its messages are.
+    fields
+        Our field name to theirs (dots descend): ``{user_id = "customer.id"}``.
+    ts_unit
+        Of their timestamp.
+    """
+
+    topic: str
+    type: Literal["click", "purchase", "impression", "feedback", "request"]
+    fields: dict[str, str] = {}
+    constants: dict[str, str] = {}
+    ts_unit: Literal["ms", "s", "us", "iso"] = "ms"
+
+
+class IntakeSettings(_Section, frozen=True, kw_only=True):
+    """What intake lets through.
+
+    Parameters
+    ----------
+    max_future_seconds
+        A timestamp further ahead of the broker's clock than this is clamped to it.
+    max_age_days
+        Older events go to dead letters.
+    """
+
+    mappings: tuple[MappingSettings, ...] = ()
+    max_future_seconds: Positive = 60.0
+    max_age_days: Positive = 3650.0
+    max_price: Positive = 1e9
+
+
+class UserSettings(_Section, frozen=True, kw_only=True):
+    """User state and attribution.
+
+    Parameters
+    ----------
+    history
+        Events remembered per person.
+    attribution_seconds
+        How long after a decision a click or purchase still counts for it.
+    checkpoint_seconds
+        Sweep of the dirty blocks to the ``state`` topic.
+    """
+
+    history: Annotated[int, Meta(ge=10, le=1000)] = 100
+    session_gap_seconds: Positive = 1800.0
+    attribution_seconds: Positive = 3600.0
+    checkpoint_seconds: Positive = 10.0
+    dedup_ids: Annotated[int, Meta(ge=0, le=1024)] = 64
+    dedup_hours: Positive = 24.0
+
+
+class EngineSettings(_Section, frozen=True, kw_only=True):
+    """What the engine learns and how lists are scored."""
+
+    factors: Annotated[int, Meta(ge=4, le=512)] = 64
+    candidates: Annotated[int, Meta(ge=10, le=1000)] = 100
+    probe_share: Share = 1.0
+    probes_per_second: Positive = 200.0
+    exclude_seen: bool = False
+    seed: int = 0
+
+
+class PolicySettings(_Section, frozen=True, kw_only=True):
+    """How a list is sampled from scores.
+
+    Parameters
+    ----------
+    epsilon
+        Share of uniform exploration per slot.
+    temperature
+        Of the softmax; towards 0 it becomes greedy.
+    diversity
+        Lambda of the maximal-marginal-relevance penalty, in utility units.
+    thompson
+        Weight of the bandit's Thompson draw in the utility.
+    context_share
+        Share of decisions that log everything needed to recompute their propensities.
+    """
+
+    epsilon: Share = 0.02
+    temperature: Annotated[float, Meta(ge=0)] = 0.5
+    diversity: Annotated[float, Meta(ge=0)] = 0.3
+    thompson: Annotated[float, Meta(ge=0)] = 0.5
+    purchase_value: Annotated[float, Meta(ge=0)] = 3.0
+    context_share: Share = 0.02
+    pool: Annotated[int, Meta(ge=1, le=1000)] = 200
+
+
+class ExperimentSettings(_Section, frozen=True, kw_only=True):
+    """The running experiment.
+
+    Parameters
+    ----------
+    holdout
+        Share of people who are served by the safe policy.
+    """
+
+    name: str = "launch"
+    holdout: Annotated[float, Meta(ge=0, lt=1)] = 0.1
+
+
+class ListSettings(_Section, frozen=True, kw_only=True):
+    """When lists are computed, and how long they may take."""
+
+    publish: Literal["always", "requests"] = "always"
+    k: Annotated[int, Meta(ge=1, le=200)] = 10
+    batch: Annotated[int, Meta(ge=1, le=256)] = 64
+    gather_ms: Annotated[float, Meta(ge=0, le=1000)] = 10.0
+    deadline_ms: Positive = 1000.0
+    max_pending: Count = 20_000
+
+
+class LearnerSettings(_Section, frozen=True, kw_only=True):
+    """Folding of the signals log."""
+
+    slice_ms: Positive = 4.0
+    snapshot_seconds: Positive = 60.0
+    directory: str = ".data/snapshots"
+
+
+class EncoderSettings(_Section, frozen=True, kw_only=True):
+    """The encoder pool."""
+
+    model: str = "minilm"
+    sub_tokens: Count = 256
+    max_tokens: Count = 512
+    device: Literal["auto", "cpu", "cuda"] = "auto"
+
+
+class RedisSettings(_Section, frozen=True, kw_only=True):
+    """The view and the encoder's cache; absent when ``url`` is empty."""
+
+    url: str = ""
+    ttl_seconds: Count = 86_400
+
+
+class AuditSettings(_Section, frozen=True, kw_only=True):
+    """Periodic causal checks.
+
+    Parameters
+    ----------
+    alpha_click, alpha_purchase
+        False-alarm probability that each hard guardrail may spend over the whole experiment.
+    """
+
+    period_seconds: Positive = 60.0
+    alpha_click: Annotated[float, Meta(gt=0, lt=1)] = 0.01
+    alpha_purchase: Annotated[float, Meta(gt=0, lt=1)] = 0.02
+    alpha_srm: Annotated[float, Meta(gt=0, lt=1)] = 0.001
+    min_events: Count = 50
+
+
+class ApiSettings(_Section, frozen=True, kw_only=True):
+    """The HTTP side: page, lists, health, metrics."""
+
+    host: str = "127.0.0.1"
+    port: Annotated[int, Meta(ge=0, le=65535)] = 8080
+    metrics_port: Annotated[int, Meta(ge=0, le=65535)] = 0
+
+
+class Settings(_Section, frozen=True, kw_only=True):
+    """The whole tree."""
+
+    kafka: KafkaSettings = KafkaSettings()
+    intake: IntakeSettings = IntakeSettings()
+    users: UserSettings = UserSettings()
+    engine: EngineSettings = EngineSettings()
+    policy: PolicySettings = PolicySettings()
+    experiment: ExperimentSettings = ExperimentSettings()
+    lists: ListSettings = ListSettings()
+    learner: LearnerSettings = LearnerSettings()
+    encoder: EncoderSettings = EncoderSettings()
+    redis: RedisSettings = RedisSettings()
+    audit: AuditSettings = AuditSettings()
+    api: ApiSettings = ApiSettings()
+
+
+SECRETS = frozenset({"kafka.password", "redis.url"})
+"""Keys whose values no print shows."""
