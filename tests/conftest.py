@@ -1,0 +1,104 @@
+"""Fixtures that every part of the suite shares: real services, and leak detectors."""
+
+import os
+import shutil
+import socket
+import subprocess
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+os.environ.setdefault("OMP_WAIT_POLICY", "passive")  # read when torch loads; spinning threads starve two cores
+os.environ.setdefault("HF_HUB_OFFLINE", "1")
+
+
+def free_port(gap: int = 1) -> int:
+    """A TCP port that is free now, and whose neighbour ``gap`` further is free too."""
+    while True:
+        with socket.socket() as first, socket.socket() as second:
+            first.bind(("127.0.0.1", 0))
+            port = first.getsockname()[1]
+            if port + gap > 65535:
+                continue
+            try:
+                second.bind(("127.0.0.1", port + gap))
+            except OSError:  # taken: try the next pair
+                continue
+            return int(port)
+
+
+@pytest.fixture(scope="session")
+def kafka(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """Bootstrap address of a real Apache Kafka: a running one, or one started for this session."""
+    if running := os.environ.get("STREAMWISE_KAFKA"):
+        yield running
+        return
+    home = os.environ.get("STREAMWISE_KAFKA_HOME")
+    if not home:
+        pytest.skip("no real Kafka: set STREAMWISE_KAFKA (bootstrap) or STREAMWISE_KAFKA_HOME (to start one)")
+    script = str(Path(home).resolve() / "kafka")
+    where = ["--dir", str(tmp_path_factory.mktemp("kafka"))]
+    port = free_port(gap=100)
+    subprocess.run([script, "start", *where, "--port", str(port)], check=True, capture_output=True, timeout=180)
+    try:
+        yield f"127.0.0.1:{port}"
+    finally:
+        subprocess.run([script, "stop", "--wipe", *where], check=False, capture_output=True, timeout=60)
+
+
+@pytest.fixture(scope="session")
+def data() -> Path:
+    """The folder of real data sets for tests."""
+    place = os.environ.get("STREAMWISE_DATA")
+    if not place or not Path(place).is_dir():
+        pytest.skip("no data sets: set STREAMWISE_DATA to the folder that holds completejourney/ and others")
+    return Path(place)
+
+
+@pytest.fixture
+def redis_url(tmp_path: Path) -> Iterator[str]:
+    """A redis-server of this test's own."""
+    server = shutil.which("redis-server")
+    if server is None:
+        pytest.skip("no redis-server executable on the PATH")
+    port = free_port()
+    command = [server, "--port", str(port), "--save", "", "--dir", str(tmp_path), "--bind", "127.0.0.1"]
+    with subprocess.Popen(command, stdout=subprocess.DEVNULL) as process:
+        wait_for_port(port)
+        try:
+            yield f"redis://127.0.0.1:{port}/0"
+        finally:
+            process.terminate()
+
+
+def wait_for_port(port: int, tries: int = 200) -> None:
+    """Return when something listens on ``port``."""
+    pause = threading.Event()
+    for _ in range(tries):
+        with socket.socket() as probe:
+            if probe.connect_ex(("127.0.0.1", port)) == 0:
+                return
+        pause.wait(0.05)
+    pytest.fail(f"nothing listens on port {port} after {tries * 0.05:.0f} s")
+
+
+@pytest.fixture(autouse=True)
+def _no_leaks() -> Iterator[None]:
+    """Fail a test that leaves environment variables changed or threads alive."""
+    before = dict(os.environ)
+    threads = set(threading.enumerate())
+    yield
+    changed = {k for k in before.keys() | os.environ.keys() if before.get(k) != os.environ.get(k)}
+    changed -= {"PYTEST_CURRENT_TEST"}
+    assert not changed, f"the test changed environment variables: {sorted(changed)}"
+    left = [t for t in set(threading.enumerate()) - threads if t.is_alive() and not t.daemon and not _pooled(t)]
+    for thread in left:
+        thread.join(2.0)
+    assert not [t for t in left if t.is_alive()], f"the test left threads alive: {left}"
+
+
+def _pooled(thread: threading.Thread) -> bool:
+    """Executors of the session's event loop outlive a test by design."""
+    return thread.name.startswith(("asyncio_", "ThreadPoolExecutor"))
