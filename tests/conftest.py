@@ -14,6 +14,17 @@ os.environ.setdefault("OMP_WAIT_POLICY", "passive")  # read when torch loads; sp
 os.environ.setdefault("HF_HUB_OFFLINE", "1")
 
 
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """``--short``: the short form of the long suites (faults, benchmarks)."""
+    parser.addoption("--short", action="store_true", help="the short form of the long suites")
+
+
+@pytest.fixture(scope="session")
+def short(request: pytest.FixtureRequest) -> bool:
+    """Whether the short form was asked for."""
+    return bool(request.config.getoption("--short"))
+
+
 def free_port(gap: int = 1) -> int:
     """A TCP port that is free now, and whose neighbour ``gap`` further is free too."""
     while True:
