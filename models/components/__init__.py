@@ -1,0 +1,1 @@
+"""What proposes and scores items: one file each."""

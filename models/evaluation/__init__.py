@@ -1,0 +1,1 @@
+"""Test, then learn: how good lists are, measured by replaying a log."""

@@ -1,0 +1,75 @@
+"""Ids to slots and back: small integers for everything that computes."""
+
+from collections.abc import Iterable, Sequence
+
+import numpy as np
+
+from schemas.signals import Int32
+
+UNKNOWN = 0
+"""The slot of every id that was never interned; its rows are zero everywhere."""
+
+
+class Interner:
+    """A growing bijection between ids and slots 1, 2, 3 …; slot 0 means "unknown".
+
+    Slots are given in order of first interning and never reused: the same sequence of ids gives the
+    same slots.
+
+    Examples
+    --------
+    >>> items = Interner()
+    >>> items.intern_many(["tea", "cup", "tea"])
+    array([1, 2, 1], dtype=int32)
+    >>> items.lookup("pot"), items.id_of(2), len(items)
+    (0, 'cup', 3)
+    """
+
+    def __init__(self, ids: Iterable[str] = ()) -> None:
+        self._ids: list[str] = [""]
+        self._slots: dict[str, int] = {"": UNKNOWN}
+        for name in ids:
+            self.intern(name)
+
+    def __len__(self) -> int:
+        """One more than the highest slot: the length of an array indexed by slot."""
+        return len(self._ids)
+
+    def __contains__(self, name: str) -> bool:
+        return name in self._slots
+
+    def intern(self, name: str) -> int:
+        """The slot of an id, a new one if need be."""
+        slot = self._slots.get(name)
+        if slot is None:
+            slot = len(self._ids)
+            self._slots[name] = slot
+            self._ids.append(name)
+        return slot
+
+    def intern_many(self, names: Iterable[str]) -> Int32:
+        """Slots of many ids, shape (n,)."""
+        return np.fromiter((self.intern(n) for n in names), np.int32)
+
+    def lookup(self, name: str) -> int:
+        """The slot of an id, 0 if it has none."""
+        return self._slots.get(name, UNKNOWN)
+
+    def lookup_many(self, names: Iterable[str]) -> Int32:
+        """Slots of many ids, 0 where unknown, shape (n,)."""
+        get = self._slots.get
+        return np.fromiter((get(n, UNKNOWN) for n in names), np.int32)
+
+    def id_of(self, slot: int) -> str:
+        """The id in a slot; the empty string for slot 0."""
+        return self._ids[slot]
+
+    def ids_of(self, slots: Iterable[int]) -> list[str]:
+        """Ids in many slots."""
+        ids = self._ids
+        return [ids[s] for s in slots]
+
+    @property
+    def ids(self) -> Sequence[str]:
+        """All ids in slot order, from slot 1; what ``Interner(ids)`` rebuilds from."""
+        return self._ids[1:]
