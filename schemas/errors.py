@@ -14,8 +14,6 @@
     └── UnavailableError        a dependency (broker, Redis, encoder) does not answer
 """
 
-from collections.abc import Mapping
-
 
 class StreamwiseError(Exception):
     """The root: catch this to catch what Streamwise raises on purpose."""
@@ -101,12 +99,3 @@ def shorten(value: object, limit: int = 80) -> str:
     """
     text = repr(value)
     return text if len(text) <= limit else text[: limit - 1] + "…"
-
-
-def as_headers(error: InvalidMessageError) -> Mapping[str, bytes]:
-    """The error part of the dead-letter header contract."""
-    return {
-        "error_class": type(error).__name__.encode(),
-        "error_field": error.field.encode(),
-        "error_message": str(error).encode(),
-    }

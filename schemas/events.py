@@ -146,9 +146,15 @@ class Decision(msgspec.Struct, frozen=True, tag="decision", kw_only=True, omit_d
 
 
 class DecisionContext(msgspec.Struct, frozen=True, kw_only=True):
-    """What the sampler saw: candidates, utilities (boosts and the Thompson draw included), similarity
-    inputs and parameters.  ``similarity`` is the row-major upper triangle of the item similarity matrix
-    among the chosen items and candidates, as float32 bytes; empty when ``diversity`` is 0.
+    """What the sampler saw: enough to compute every propensity again.
+
+    Parameters
+    ----------
+    candidates, utilities
+        In the sampler's order; boosts and the Thompson draw are included.
+    similarity
+        Row-major upper triangle of the candidates' similarity matrix, float32; empty when
+        ``diversity`` is 0.
     """
 
     candidates: tuple[str, ...]

@@ -9,8 +9,9 @@ Rows are kept as one struct of numpy columns per kind.  Ragged columns use an of
 owns ``ctx_item[ctx_start[i]:ctx_start[i + 1]]``.
 """
 
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, field, fields
 from enum import IntEnum
+from hashlib import blake2b
 from typing import Any, Self
 
 import cramjam
@@ -296,10 +297,10 @@ class SignalBlock:
 
     cover: Cover | None
     items: tuple[str, ...] = ()
-    interactions: InteractionRows = InteractionRows.empty()
-    exposures: ExposureRows = ExposureRows.empty()
-    rewards: RewardRows = RewardRows.empty()
-    probes: ProbeRows = ProbeRows.empty()
+    interactions: InteractionRows = field(default_factory=InteractionRows.empty)
+    exposures: ExposureRows = field(default_factory=ExposureRows.empty)
+    rewards: RewardRows = field(default_factory=RewardRows.empty)
+    probes: ProbeRows = field(default_factory=ProbeRows.empty)
     controls: tuple[ControlRow, ...] = ()
     feature_names: tuple[str, ...] = ()
     component_names: tuple[str, ...] = ()
@@ -328,7 +329,7 @@ _header_decoder = msgspec.msgpack.Decoder(_Header)
 
 
 def encode_block(block: SignalBlock) -> bytes:
-    """Bytes of a block: magic, then zstd of (header length, header, columns back to back).
+    """Bytes of a block: magic, checksum, then zstd of (header length, header, columns back to back).
 
     The same block gives the same bytes.
     """
@@ -343,11 +344,19 @@ def encode_block(block: SignalBlock) -> bytes:
                 payload.append(column.tobytes())
     header = _header_encoder.encode(
         _Header(
-            VERSION, block.cover, block.items, block.controls, block.feature_names, block.component_names, columns
+            VERSION,
+            block.cover,
+            block.items,
+            block.controls,
+            block.feature_names,
+            block.component_names,
+            columns,
         )
     )
-    body = b"".join([len(header).to_bytes(4, "little"), header, *payload])
-    return MAGIC + bytes(cramjam.zstd.compress(body, level=1))
+    body = bytes(
+        cramjam.zstd.compress(b"".join([len(header).to_bytes(4, "little"), header, *payload]), level=1)
+    )
+    return MAGIC + _digest(body) + body
 
 
 def decode_block(data: bytes) -> SignalBlock:
@@ -375,11 +384,17 @@ def decode_block(data: bytes) -> SignalBlock:
     )
 
 
+def _digest(body: bytes) -> bytes:
+    return blake2b(body, digest_size=8).digest()
+
+
 def _open(data: bytes) -> tuple[_Header, memoryview]:
     if data[:4] != MAGIC:
         raise CorruptBlockError("magic", data[:4], f"a signals block begins with {MAGIC!r}")
+    if data[4:12] != _digest(data[12:]):
+        raise CorruptBlockError("checksum", data[4:12], "the block was cut or changed after it was written")
     try:
-        body = bytes(cramjam.zstd.decompress(data[4:]))
+        body = bytes(cramjam.zstd.decompress(data[12:]))
     except (cramjam.DecompressionError, OverflowError, MemoryError) as error:
         raise CorruptBlockError("body", str(error), "the zstd frame is damaged") from error
     length = int.from_bytes(body[:4], "little")
@@ -387,7 +402,7 @@ def _open(data: bytes) -> tuple[_Header, memoryview]:
         raise CorruptBlockError("header", length, "the header is cut off")
     try:
         header = _header_decoder.decode(body[4 : 4 + length])
-    except (msgspec.DecodeError, CorruptBlockError) as error:
+    except (msgspec.DecodeError, UnicodeDecodeError, CorruptBlockError) as error:
         raise CorruptBlockError("header", str(error), "the header is damaged") from error
     return header, memoryview(body)[4 + length :]
 
@@ -397,7 +412,7 @@ def _read_columns(header: _Header, payload: memoryview) -> dict[str, npt.NDArray
     at = 0
     for name, code, shape in header.columns:
         expected = DTYPES.get(name.partition(".")[2])
-        if expected is None or np.dtype(code) != np.dtype(expected):
+        if expected is None or code != np.dtype(expected).str:
             raise CorruptBlockError(name, code, f"expected a column of type {expected}")
         if min(shape, default=-1) < 0:
             raise CorruptBlockError(name, shape, "a shape has no negative parts")
@@ -432,7 +447,7 @@ def _rows(section: str, kind: type[Columns], found: dict[str, npt.NDArray[Any]],
         want = n + 1 if name.endswith("_start") else _ragged_length(columns, name, n)
         if column.shape[0] != want or column.ndim != (2 if name in WIDE else 1):
             raise CorruptBlockError(f"{section}.{name}", list(column.shape), f"expected {want} rows")
-        if name in _INDEXED and column.size and not (0 <= int(column.min()) and int(column.max()) < n_items):
+        if name in _INDEXED and column.size and (int(column.min()) < 0 or int(column.max()) >= n_items):
             raise CorruptBlockError(f"{section}.{name}", None, f"an index is outside the {n_items} items")
     _check_offsets(section, columns)
     return kind(**columns)

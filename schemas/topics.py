@@ -47,7 +47,11 @@ class TopicSpec(msgspec.Struct, frozen=True):
     def config(self) -> dict[str, str]:
         """Kafka's topic settings."""
         if self.compacted:
-            return {"cleanup.policy": "compact", "min.compaction.lag.ms": "600000", "segment.bytes": "67108864"}
+            return {
+                "cleanup.policy": "compact",
+                "min.compaction.lag.ms": "600000",
+                "segment.bytes": "67108864",
+            }
         return {"cleanup.policy": "delete", "retention.ms": str(self.retention_ms)}
 
 

@@ -10,7 +10,9 @@ from pathlib import Path
 
 import pytest
 
-os.environ.setdefault("OMP_WAIT_POLICY", "passive")  # read when torch loads; spinning threads starve two cores
+os.environ.setdefault(
+    "OMP_WAIT_POLICY", "passive"
+)  # read when torch loads; spinning threads starve two cores
 os.environ.setdefault("HF_HUB_OFFLINE", "1")
 
 
@@ -52,7 +54,9 @@ def kafka(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     script = str(Path(home).resolve() / "kafka")
     where = ["--dir", str(tmp_path_factory.mktemp("kafka"))]
     port = free_port(gap=100)
-    subprocess.run([script, "start", *where, "--port", str(port)], check=True, capture_output=True, timeout=180)
+    subprocess.run(
+        [script, "start", *where, "--port", str(port)], check=True, capture_output=True, timeout=180
+    )
     try:
         yield f"127.0.0.1:{port}"
     finally:
@@ -104,7 +108,9 @@ def _no_leaks() -> Iterator[None]:
     changed = {k for k in before.keys() | os.environ.keys() if before.get(k) != os.environ.get(k)}
     changed -= {"PYTEST_CURRENT_TEST"}
     assert not changed, f"the test changed environment variables: {sorted(changed)}"
-    left = [t for t in set(threading.enumerate()) - threads if t.is_alive() and not t.daemon and not _pooled(t)]
+    left = [
+        t for t in set(threading.enumerate()) - threads if t.is_alive() and not t.daemon and not _pooled(t)
+    ]
     for thread in left:
         thread.join(2.0)
     assert not [t for t in left if t.is_alive()], f"the test left threads alive: {left}"
