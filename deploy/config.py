@@ -1,0 +1,182 @@
+"""Settings from a TOML file and the environment, strictly: a typo is an error that names the nearest key.
+
+``STREAMWISE_KAFKA__BOOTSTRAP=broker:9092`` sets ``kafka.bootstrap`` and wins over the file.  Nothing
+else in the program reads settings from the environment.
+"""
+
+import difflib
+import re
+import tomllib
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any, Literal, get_args, get_origin
+
+import msgspec
+
+from schemas.errors import SettingsError, shorten
+from schemas.settings import SECRETS, MappingSettings, Settings
+
+PREFIX = "STREAMWISE_"
+HIDDEN = "***"
+
+Tree = dict[str, Any]
+
+
+def load(path: Path | None, environ: Mapping[str, str]) -> Settings:
+    """The settings of a TOML file (None: all defaults), overridden by the environment.
+
+    Parameters
+    ----------
+    path
+        The file; its tables are the sections of ``schemas.settings.Settings``.
+    environ
+        ``os.environ``, or a mapping like it; only ``STREAMWISE_SECTION__KEY`` names are settings.
+
+    Raises
+    ------
+    SettingsError
+        Names the key, the value (never a secret's) and the nearest valid key or the expected type.
+
+    Examples
+    --------
+    >>> load(None, {"STREAMWISE_KAFKA__PARTITIONS": "8"}).kafka.partitions
+    8
+    >>> load(None, {"STREAMWISE_KAFKA__TSL": "true"})
+    Traceback (most recent call last):
+    ...
+    schemas.errors.SettingsError: kafka.tsl: 'true': no such setting; the nearest valid key is kafka.tls
+    """
+    tree = _read(path) if path is not None else {}
+    _refuse_unknown(tree)
+    for key, text in _overrides(environ):
+        section, _, name = key.partition(".")
+        tree.setdefault(section, {})[name] = _parse(key, text)
+    return _build(tree)
+
+
+def keys() -> dict[str, Any]:
+    """Every valid dotted key and its type.
+
+    Examples
+    --------
+    >>> keys()["kafka.bootstrap"]
+    <class 'str'>
+    """
+    return {
+        f"{section.name}.{field.name}": field.type
+        for section in msgspec.structs.fields(Settings)
+        for field in msgspec.structs.fields(section.type)
+    }
+
+
+def redacted(settings: Settings) -> Tree:
+    """The whole tree as plain data, with secrets that are set replaced by ``"***"``.
+
+    Examples
+    --------
+    >>> redacted(load(None, {"STREAMWISE_KAFKA__PASSWORD": "hush"}))["kafka"]["password"]
+    '***'
+    """
+    tree: Tree = msgspec.to_builtins(settings)
+    for key in SECRETS:
+        section, _, name = key.partition(".")
+        if tree[section][name]:
+            tree[section][name] = HIDDEN
+    return tree
+
+
+def _read(path: Path) -> Tree:
+    try:
+        return tomllib.loads(path.read_text("utf-8"))
+    except OSError as error:
+        raise SettingsError(f"{path}: {error.strerror}: name a TOML file that can be read") from error
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise SettingsError(f"{path}: {error}: correct the TOML") from error
+
+
+def _refuse_unknown(tree: Tree) -> None:
+    sections = [f.name for f in msgspec.structs.fields(Settings)]
+    for section, table in tree.items():
+        if section not in sections:
+            raise _unknown(section, table, sections)
+        if not isinstance(table, dict):
+            raise SettingsError(f"{section}: {shorten(table)}: expected a table [{section}]")
+        for name, value in table.items():
+            if f"{section}.{name}" not in keys():
+                raise _unknown(f"{section}.{name}", value, keys())
+
+
+def _overrides(environ: Mapping[str, str]) -> Iterator[tuple[str, str]]:
+    known = {key.replace(".", "_"): key for key in keys()}
+    for variable, text in sorted(environ.items()):
+        if not variable.startswith(PREFIX):
+            continue
+        name = variable.removeprefix(PREFIX).lower()
+        # Kubernetes announces a service "streamwise-api" as STREAMWISE_API_PORT=tcp://…: not ours.
+        if "__" not in name and name in known and not text.startswith("tcp://"):
+            remedy = f"write {PREFIX}{known[name].replace('.', '__').upper()} (two underscores)"
+            raise SettingsError(f"{variable}: {_shown(known[name], text)}: {remedy}")
+        if "__" in name:
+            key = name.replace("__", ".", 1)
+            if key not in keys():
+                raise _unknown(key, text, keys())
+            yield key, text
+
+
+def _parse(key: str, text: str) -> Any:
+    """An environment value as its key's type reads it: JSON for lists and tables, else the plain text."""
+    kind = keys()[key]
+    try:
+        if get_origin(kind) in {tuple, dict}:
+            return msgspec.json.decode(text)
+        return msgspec.convert(text, kind, strict=False)
+    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+        raise SettingsError(f"{key}: {_shown(key, text)}: {error}{_choices(key)}") from error
+
+
+def _build(tree: Tree) -> Settings:
+    try:
+        return msgspec.convert(tree, Settings)
+    except msgspec.ValidationError as error:
+        remedy, _, place = str(error).partition(" - at `")
+        key, value = _locate(tree, place.rstrip("`"))
+        if "unknown field `" in remedy:
+            wrong = remedy.split("`")[1]
+            raise _unknown(f"{key}.{wrong}", value.get(wrong), _fields_of_mapping(key)) from error
+        raise SettingsError(f"{key}: {_shown(key, value)}: {remedy}{_choices(key)}") from error
+
+
+def _locate(tree: Tree, path: str) -> tuple[str, Any]:
+    """The dotted key and the value at a msgspec path (``$.intake.mappings[0].topic``)."""
+    key = path.removeprefix("$").removeprefix(".")
+    value: Any = tree
+    for step in key.replace("[", ".").replace("]", "").split("."):
+        if isinstance(value, dict):
+            value = value.get(step, value)
+        elif isinstance(value, list | tuple) and step.isdigit():
+            value = value[int(step)]
+    return key, value
+
+
+def _fields_of_mapping(key: str) -> list[str]:
+    return [f"{key}.{field.name}" for field in msgspec.structs.fields(MappingSettings)]
+
+
+def _choices(key: str) -> str:
+    """What a key that takes one of several words would accept."""
+    mapping = {f"intake.mappings.{f.name}": f.type for f in msgspec.structs.fields(MappingSettings)}
+    kind = (keys() | mapping).get(re.sub(r"\[\d+\]", "", key))
+    if get_origin(kind) is not Literal:
+        return ""
+    return f"; choose one of {', '.join(map(repr, get_args(kind)))}"
+
+
+def _unknown(key: str, value: object, valid: Iterator[str] | list[str] | Mapping[str, Any]) -> SettingsError:
+    near = difflib.get_close_matches(key, list(valid), n=1, cutoff=0.0)[0]
+    # A misspelt secret is still a secret.
+    shown = _shown(near, value)
+    return SettingsError(f"{key}: {shown}: no such setting; the nearest valid key is {near}")
+
+
+def _shown(key: str, value: object) -> str:
+    return HIDDEN if key in SECRETS else shorten(value)
