@@ -44,8 +44,9 @@ bench: $(READY)  ## every benchmark against its limit, beside a peer in the same
 faults: $(READY)  ## kill things on a real Kafka (long)
 	$(BIN)/python -m pytest tests/faults -o norecursedirs= --timeout 3600 $(ARGS)
 
-docs: $(READY)  ## regenerate what is generated: JSON Schema
+docs: $(READY)  ## regenerate what is generated: JSON Schema, the settings reference
 	$(BIN)/streamwise schemas
+	$(BIN)/python -m deploy.reference > docs/settings.md
 
 wheel: $(READY)  ## build the wheel into dist/
 	rm -rf dist && $(BIN)/python -m build --wheel --outdir dist
