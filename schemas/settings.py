@@ -28,6 +28,8 @@ class KafkaSettings(_Section, frozen=True, kw_only=True):
     fence
         ``"transactions"`` fences state writes against zombies; ``"none"`` is for brokers without
         transactions, with one worker.
+    dialect
+        ``"tansu"``: the embedded broker, whose defects are worked around in the client.
     fetch_wait_ms
         0 leaves the client's default; brokers that do not wake long polls need about 10.
     """
@@ -38,6 +40,7 @@ class KafkaSettings(_Section, frozen=True, kw_only=True):
     partitions: Count = 4
     replication: Count = 1
     fence: Literal["transactions", "none"] = "transactions"
+    dialect: Literal["kafka", "tansu"] = "kafka"
     session_seconds: Positive = 10.0
     fetch_wait_ms: Annotated[int, Meta(ge=0, le=10_000)] = 0
     linger_ms: Annotated[int, Meta(ge=0, le=1_000)] = 2
@@ -176,12 +179,25 @@ class LearnerSettings(_Section, frozen=True, kw_only=True):
 
 
 class EncoderSettings(_Section, frozen=True, kw_only=True):
-    """The encoder pool."""
+    """The encoder pool.
+
+    Parameters
+    ----------
+    sub_tokens, max_tokens
+        Padded tokens of one forward pass, and tokens of one take from the queue.
+    precision
+        ``"auto"``: bfloat16 where the hardware computes in it and it agrees with float32.  Part of the
+        vectors' version: a fleet of mixed hosts sets it.
+    memory_bytes
+        Bound of the in-process vector cache.
+    """
 
     model: str = "minilm"
     sub_tokens: Count = 256
     max_tokens: Count = 512
     device: Literal["auto", "cpu", "cuda"] = "auto"
+    precision: Literal["auto", "fp32", "bf16"] = "auto"
+    memory_bytes: Annotated[int, Meta(ge=0)] = 64 << 20
 
 
 class RedisSettings(_Section, frozen=True, kw_only=True):
