@@ -1,0 +1,1 @@
+"""The command line: one console script, one module per verb."""

@@ -1,0 +1,1 @@
+"""A Kafka-compatible broker from a wheel, so that the demo needs no server: one process, in memory."""
