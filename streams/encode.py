@@ -48,19 +48,19 @@ REVOKE_SECONDS = 2.0
 class EncodeObserver(Protocol):
     """Told of what becomes of items; must not raise and must not block."""
 
-    def on_embedding(self) -> None:
+    def embedding_published(self) -> None:
         """A vector was sent."""
         ...
 
-    def on_unchanged(self) -> None:
+    def item_unchanged(self) -> None:
         """An update of price, stock or else left the text as it was: nothing was sent."""
         ...
 
-    def on_tombstone(self) -> None:
+    def item_without_text(self) -> None:
         """An item was delisted, or has no text (any more)."""
         ...
 
-    def on_refused(self, error_class: str) -> None:
+    def item_refused(self, error_class: str) -> None:
         """An item went to the dead letters."""
         ...
 
@@ -68,16 +68,16 @@ class EncodeObserver(Protocol):
 class NullEncodeObserver:
     """Counts nothing."""
 
-    def on_embedding(self) -> None:
+    def embedding_published(self) -> None:
         """Ignore."""
 
-    def on_unchanged(self) -> None:
+    def item_unchanged(self) -> None:
         """Ignore."""
 
-    def on_tombstone(self) -> None:
+    def item_without_text(self) -> None:
         """Ignore."""
 
-    def on_refused(self, error_class: str) -> None:
+    def item_refused(self, error_class: str) -> None:
         """Ignore."""
 
 
@@ -238,17 +238,17 @@ class EncodeStage:
         if poll.generation != self._generation:
             return None  # the partition is another worker's by now, which will encode the item itself
         if job.error is not None:
-            self._observer.on_refused(type(job.error).__name__)
+            self._observer.item_refused(type(job.error).__name__)
             return out.letters.put([DeadLetter(job.record, job.error)], "encode")
         digest = text_hash(job.text) if job.text else ""
         if self._published.get(job.item_id) == digest.encode():
-            self._observer.on_unchanged()
+            self._observer.item_unchanged()
             return None
         self._published.put(job.item_id, digest.encode())
         if vector is None:
-            self._observer.on_tombstone()
+            self._observer.item_without_text()
             return out.vector(job.item_id, None)
-        self._observer.on_embedding()
+        self._observer.embedding_published()
         return out.vector(job.item_id, self._message(job, digest, vector))
 
     def _message(self, job: _Job, digest: str, vector: Vector) -> bytes:

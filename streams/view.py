@@ -56,19 +56,19 @@ the expected one; returns the position that Redis now holds."""
 class ViewObserver(Protocol):
     """Told of what happens to the view; must not raise and must not block."""
 
-    def on_lists_stored(self, lists: int) -> None:
+    def lists_stored(self, lists: int) -> None:
         """Lists were written (or were older than what was there)."""
         ...
 
-    def on_list_refused(self) -> None:
+    def list_refused(self) -> None:
         """A message of ``recommendations`` could not be read."""
         ...
 
-    def on_view_lost(self) -> None:
+    def view_lost(self) -> None:
         """Redis does not hold what was written: it was flushed, restarted or restored."""
         ...
 
-    def on_redis_failed(self, reason: str) -> None:
+    def redis_failed(self, reason: str) -> None:
         """Redis did not answer; the writer tries again until it does."""
         ...
 
@@ -76,16 +76,16 @@ class ViewObserver(Protocol):
 class NullViewObserver:
     """Counts nothing."""
 
-    def on_lists_stored(self, lists: int) -> None:
+    def lists_stored(self, lists: int) -> None:
         """Ignore."""
 
-    def on_list_refused(self) -> None:
+    def list_refused(self) -> None:
         """Ignore."""
 
-    def on_view_lost(self) -> None:
+    def view_lost(self) -> None:
         """Ignore."""
 
-    def on_redis_failed(self, reason: str) -> None:
+    def redis_failed(self, reason: str) -> None:
         """Ignore."""
 
 
@@ -128,7 +128,7 @@ class RedisView:
                     await self._step(consumer)
                 except (RedisError, OSError) as error:
                     self._held = None
-                    self._observer.on_redis_failed(f"{type(error).__name__}: {error}")
+                    self._observer.redis_failed(f"{type(error).__name__}: {error}")
                     await _pause(stop)
         finally:
             await consumer.stop()
@@ -153,11 +153,11 @@ class RedisView:
         rows = self._rows([record for run in batches.values() for record in run])
         if await self._store(rows, after) != _encode(after):
             self._held = None
-            self._observer.on_view_lost()
+            self._observer.view_lost()
             return
         self._held, self._next = _encode(after), after
         if rows:
-            self._observer.on_lists_stored(len(rows))
+            self._observer.lists_stored(len(rows))
 
     async def _store(self, rows: "Sequence[_Row]", after: Offsets) -> bytes:
         keys = [
@@ -194,7 +194,7 @@ class RedisView:
             try:
                 head = self._decoder.decode(record.value or b"")
             except (msgspec.DecodeError, UnicodeDecodeError):
-                self._observer.on_list_refused()
+                self._observer.list_refused()
                 continue
             place = (head.surface, head.user_id)
             if place not in newest or newest[place].ts <= head.ts:

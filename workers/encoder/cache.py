@@ -147,12 +147,12 @@ class RedisCache:
         self._closed_until = self._clock() + self._rest
         if not self._failing:
             self._failing = True
-            self._observer.on_circuit_open(f"{type(error).__name__}: {error}")
+            self._observer.circuit_opened(f"{type(error).__name__}: {error}")
 
     def _answered(self) -> None:
         if self._failing:
             self._failing = False
-            self._observer.on_circuit_closed()
+            self._observer.circuit_closed()
 
 
 def connect(url: str, timeout_seconds: float = 0.25) -> "redis.Redis":

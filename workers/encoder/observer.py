@@ -8,27 +8,27 @@ Level = Literal["memory", "redis"]
 class EncoderObserver(Protocol):
     """Told of every fact; must not raise and must not block."""
 
-    def on_batch(self, texts: int, tokens: int, padded: int, seconds: float) -> None:
+    def batch_encoded(self, texts: int, tokens: int, padded: int, seconds: float) -> None:
         """A batch left the encoder: its real tokens, and the tokens computed with padding."""
         ...
 
-    def on_cache_hit(self, level: Level, texts: int) -> None:
+    def cache_hit(self, level: Level, texts: int) -> None:
         """Vectors came from a cache."""
         ...
 
-    def on_joined(self) -> None:
+    def text_joined(self) -> None:
         """A text was already being encoded; its vector is shared."""
         ...
 
-    def on_failed(self) -> None:
+    def text_failed(self) -> None:
         """A text could not be encoded, alone."""
         ...
 
-    def on_circuit_open(self, reason: str) -> None:
+    def circuit_opened(self, reason: str) -> None:
         """Redis failed; it is left alone for a while."""
         ...
 
-    def on_circuit_closed(self) -> None:
+    def circuit_closed(self) -> None:
         """Redis answers again."""
         ...
 
@@ -36,20 +36,20 @@ class EncoderObserver(Protocol):
 class NullEncoderObserver:
     """Counts nothing."""
 
-    def on_batch(self, texts: int, tokens: int, padded: int, seconds: float) -> None:
+    def batch_encoded(self, texts: int, tokens: int, padded: int, seconds: float) -> None:
         """Ignore."""
 
-    def on_cache_hit(self, level: Level, texts: int) -> None:
+    def cache_hit(self, level: Level, texts: int) -> None:
         """Ignore."""
 
-    def on_joined(self) -> None:
+    def text_joined(self) -> None:
         """Ignore."""
 
-    def on_failed(self) -> None:
+    def text_failed(self) -> None:
         """Ignore."""
 
-    def on_circuit_open(self, reason: str) -> None:
+    def circuit_opened(self, reason: str) -> None:
         """Ignore."""
 
-    def on_circuit_closed(self) -> None:
+    def circuit_closed(self) -> None:
         """Ignore."""

@@ -105,7 +105,7 @@ class EncoderPool:
         fresh = self._join(dict(zip(keys, texts, strict=True)), keys, futures)
         if self._shared is not None and fresh:
             found = self._shared.get(list(fresh))
-            self._observer.on_cache_hit("redis", len(found))
+            self._observer.cache_hit("redis", len(found))
             self._resolve(found)
             fresh = {key: text for key, text in fresh.items() if key not in found}
         if fresh:
@@ -148,9 +148,9 @@ class EncoderPool:
         for future, vector in hits:
             future.set_result(vector)
         for _ in range(joined):
-            self._observer.on_joined()
+            self._observer.text_joined()
         if hits:
-            self._observer.on_cache_hit("memory", len(hits))
+            self._observer.cache_hit("memory", len(hits))
         return fresh
 
     def _enqueue(self, texts: dict[str, str]) -> None:
@@ -170,7 +170,7 @@ class EncoderPool:
             return dict(zip(texts, self._tokenizer.tokenize(list(texts.values())), strict=True))
         except Exception as error:  # noqa: BLE001 - a tokeniser may raise anything; the text at fault reports it
             if len(texts) == 1:
-                self._observer.on_failed()
+                self._observer.text_failed()
                 self._fail(list(texts), error)
                 return {}
         return {k: tokens for key, text in texts.items() for k, tokens in self._tokenize({key: text}).items()}
@@ -194,7 +194,7 @@ class EncoderPool:
         for part in parts:
             made |= self._halving(encoder, [batch[i] for i in part])
         seconds = self._clock() - started
-        self._observer.on_batch(len(batch), sum(lengths), padded(lengths, parts), seconds)
+        self._observer.batch_encoded(len(batch), sum(lengths), padded(lengths, parts), seconds)
         if self._shared is not None:
             self._shared.put(made)
 
@@ -204,7 +204,7 @@ class EncoderPool:
             vectors = _checked(encoder.encode([tokens for _, tokens in batch]))
         except Exception as error:  # noqa: BLE001 - an encoder may raise anything; the text at fault reports it
             if len(batch) == 1:
-                self._observer.on_failed()
+                self._observer.text_failed()
                 self._fail([batch[0][0]], error)
                 return {}
         else:
