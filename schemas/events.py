@@ -145,16 +145,28 @@ class Decision(msgspec.Struct, frozen=True, tag="decision", kw_only=True, omit_d
         return self.recommendation.ts
 
 
-class DecisionContext(msgspec.Struct, frozen=True, kw_only=True):
-    """What the sampler saw: enough to compute every propensity again.
+class DecisionContext(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """What the sampler saw: enough to compute every propensity again, bit for bit.
 
     Parameters
     ----------
-    candidates, utilities
-        In the sampler's order; boosts and the Thompson draw are included.
+    candidates
+        Item ids in the sampler's order; pinned items are not among them.
+    utilities
+        Of each candidate, boost and Thompson draw included, before the diversity penalty.
     similarity
-        Row-major upper triangle of the candidates' similarity matrix, float32; empty when
-        ``diversity`` is 0.
+        Little-endian float32, row-major: for each slot of the list, the similarity of the item in it to
+        every candidate, 0 to 1; empty when ``diversity`` is 0 or nothing is known about similarity.
+    epsilon, temperature, diversity
+        Of the policy that served.
+    seed
+        Of this list's random numbers; below ``2**53``, so that every JSON reader keeps it exact.
+    draws
+        The Thompson part of each utility.
+    control, control_epsilon, control_temperature
+        The same for the control policy, which knows no diversity.
+    groups, cap
+        At most ``cap`` items of one group (above 0) per list; 0: no limit.
     """
 
     candidates: tuple[str, ...]
@@ -165,6 +177,11 @@ class DecisionContext(msgspec.Struct, frozen=True, kw_only=True):
     diversity: float
     seed: int
     draws: tuple[float, ...] = ()
+    control: tuple[float, ...] = ()
+    control_epsilon: float = 0.0
+    control_temperature: float = 0.0
+    groups: tuple[int, ...] = ()
+    cap: int = 0
 
 
 class Tick(msgspec.Struct, frozen=True, tag="tick"):

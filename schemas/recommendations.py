@@ -26,12 +26,14 @@ class RecommendedItem(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=T
     Parameters
     ----------
     score
-        The utility that the sampler saw; ``sum(parts.values())`` equals it.
+        The utility that the sampler saw.
     propensity
         The exact probability with which this item was chosen for this slot, given the slots above.
         Float64, never rounded; 1 for a pinned item.
     parts
-        Named contributions: one per component, plus ``boost``, ``exploration`` and ``base``.
+        Named contributions: one per component, plus ``boost``, ``exploration`` (the Thompson draw) and
+        ``diversity`` (the penalty for likeness to the slots above).  Added left to right they give
+        ``score`` bit for bit.
     explored
         True when the item is not the one that greedy choice would have put here.
     p_control, p_uniform
