@@ -42,12 +42,3 @@ def consumer_options(kafka: KafkaSettings) -> dict[str, Any]:
     if kafka.fetch_wait_ms:
         options["fetch_max_wait_ms"] = kafka.fetch_wait_ms
     return options
-
-
-def producer_options(kafka: KafkaSettings) -> dict[str, Any]:
-    """Of a producer whose retries neither repeat nor reorder."""
-    return client_options(kafka) | {
-        "enable_idempotence": True,
-        "acks": "all",
-        "linger_ms": kafka.linger_ms,
-    }

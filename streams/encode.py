@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from typing import Any, NamedTuple, Protocol
 
 import msgspec
-from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, ConsumerRebalanceListener, TopicPartition
+from aiokafka import AIOKafkaConsumer, ConsumerRebalanceListener, TopicPartition
 from aiokafka.errors import CommitFailedError, IllegalStateError
 from typing_extensions import override  # an aiokafka requirement; typing has it from 3.12
 
@@ -26,8 +26,9 @@ from schemas.events import decode
 from schemas.ids import MAX_ID_LENGTH, partition_of
 from schemas.settings import KafkaSettings
 from schemas.topics import Topic, topic_name
-from streams.connection import consumer_options, producer_options
+from streams.connection import consumer_options
 from streams.deadletters import DeadLetter, DeadLetters
+from streams.kafka import connect, idempotent_producer
 from streams.writer import LogWriter, Outgoing
 from workers.encoder.cache import MemoryCache
 from workers.encoder.pool import EncoderPool, Vector
@@ -150,16 +151,16 @@ class EncodeStage:
         Raises
         ------
         UnavailableError
-            A result could not be written.  Start the process again: nothing is lost.
+            The broker does not answer, or a result could not be written.  Start again: nothing is lost.
         """
-        producer = AIOKafkaProducer(**producer_options(self._kafka))
+        producer = idempotent_producer(self._kafka)
         consumer = AIOKafkaConsumer(**self._group_options())
-        await producer.start()
+        await connect(producer)
         try:
             out = await self._outputs(producer)
             items = topic_name(Topic.ITEMS, self._kafka.namespace)
             consumer.subscribe([items], listener=_Handover(self, consumer))
-            await consumer.start()
+            await connect(consumer)
             await _together(self._read(consumer, stop), self._publish(consumer, out))
         finally:
             await consumer.stop()

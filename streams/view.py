@@ -25,6 +25,7 @@ from schemas.recommendations import Recommendation
 from schemas.settings import KafkaSettings, RedisSettings
 from schemas.topics import Topic, topic_name
 from streams.connection import consumer_options
+from streams.kafka import connect as connect_consumer
 
 Offsets = dict[int, int]
 
@@ -120,7 +121,7 @@ class RedisView:
     async def run(self, stop: asyncio.Event) -> None:
         """Read and write until ``stop``; returns within one poll."""
         consumer = AIOKafkaConsumer(**consumer_options(self._kafka))
-        await consumer.start()
+        await connect_consumer(consumer)
         try:
             await self._assign(consumer, stop)
             while not stop.is_set():

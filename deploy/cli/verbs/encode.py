@@ -1,0 +1,60 @@
+"""``streamwise encode``: a worker of the encoder pool: reads items, publishes their vectors."""
+
+import asyncio
+from contextlib import ExitStack
+from typing import Any
+
+import click
+
+from deploy.cli.options import as_json, with_settings
+from deploy.cli.output import print_json
+from deploy.encoding import encoder_pool
+from deploy.health import Health, operations_server
+from deploy.metrics import Metrics
+from deploy.signals import stop_on_signals
+from schemas.settings import Settings
+from streams.encode import EncodeStage
+from workers.encoder.pool import EncoderPool
+
+
+@click.command("encode")
+@as_json
+@with_settings
+def command(settings: Settings, *, as_json: bool) -> None:
+    """Encode the texts of items until Ctrl-C; then finish, commit, and print what was done.
+
+    Several workers share the work as one consumer group.  Start one per core, or one per GPU.
+    """
+    metrics = Metrics()
+    with ExitStack() as stack:
+        if settings.api.metrics_port:
+            serve = operations_server(settings.api.host, settings.api.metrics_port, Health(), metrics.render)
+            stack.enter_context(serve)
+        pool = stack.enter_context(encoder_pool(settings, metrics.encoder))
+        if not as_json:
+            click.echo(f"encoder ready: {describe(pool)}", err=True)
+        asyncio.run(work(settings, pool, metrics))
+        done = counts(metrics) | {"model": pool.spec.model, "version": pool.spec.version}
+    if as_json:
+        print_json(done)
+    else:
+        click.echo(", ".join(f"{name} {value}" for name, value in done.items()))
+
+
+def describe(pool: EncoderPool) -> str:
+    """Model, precision and version, for people."""
+    spec = pool.spec
+    return f"{spec.model} in {spec.precision}, {spec.dim} dimensions, version {spec.version}"
+
+
+async def work(settings: Settings, pool: EncoderPool, metrics: Metrics) -> None:
+    """Consume items until a signal."""
+    with stop_on_signals() as stop:
+        await EncodeStage(settings.kafka, pool, observer=metrics.encode).run(stop)
+
+
+def counts(metrics: Metrics) -> dict[str, Any]:
+    """What was done, from the metrics."""
+    names = ("embeddings", "unchanged_items", "tombstones", "refused_items")
+    value = metrics.registry.get_sample_value
+    return {name: int(value(f"streamwise_encode_{name}_total") or 0) for name in names}

@@ -1,0 +1,50 @@
+"""``streamwise view``: keeps everybody's latest list in Redis."""
+
+import asyncio
+import time
+from contextlib import ExitStack
+
+import click
+
+from deploy.cli.options import as_json, with_settings
+from deploy.cli.output import print_json
+from deploy.health import Health, operations_server
+from deploy.metrics import Metrics
+from deploy.signals import stop_on_signals
+from schemas.errors import SettingsError
+from schemas.settings import Settings
+from streams.view import RedisView
+
+
+@click.command("view")
+@as_json
+@with_settings
+def command(settings: Settings, *, as_json: bool) -> None:
+    """Write the latest list of everybody to Redis until Ctrl-C; rebuilds it when Redis lost it.
+
+    Consumers read the hash list:SURFACE:USER: its field "list" is the message, as on the topic.
+    """
+    if not settings.redis.url:
+        raise SettingsError("redis.url: '': the view needs a Redis: set it to redis://host:port/0")
+    metrics = Metrics()
+    with ExitStack() as stack:
+        if settings.api.metrics_port:
+            serve = operations_server(settings.api.host, settings.api.metrics_port, Health(), metrics.render)
+            stack.enter_context(serve)
+        asyncio.run(keep(settings, metrics))
+    stored = int(metrics.registry.get_sample_value("streamwise_redis_view_lists_total") or 0)
+    if as_json:
+        print_json({"lists": stored})
+    else:
+        click.echo(f"lists {stored}")
+
+
+async def keep(settings: Settings, metrics: Metrics) -> None:
+    """Keep the view until a signal."""
+    view = RedisView(settings.kafka, settings.redis, clock_ms=_now, observer=metrics.view)
+    with stop_on_signals() as stop:
+        await view.run(stop)
+
+
+def _now() -> int:
+    return time.time_ns() // 1_000_000
