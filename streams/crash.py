@@ -1,0 +1,52 @@
+"""Named places at which a test may kill the worker: the steps of the order of effects."""
+
+import os
+import signal
+from enum import StrEnum
+
+
+class Step(StrEnum):
+    """Where a worker can be told to die."""
+
+    INTAKE_SENT = "intake-sent"
+    INTAKE_LANDED = "intake-landed"
+    APPLIED = "applied"
+    DECISIONS_SENT = "decisions-sent"
+    DECISIONS_LANDED = "decisions-landed"
+    RECOMMENDATIONS_SENT = "recommendations-sent"
+    SIGNALS_LANDED = "signals-landed"
+    CHECKPOINT_OPEN = "checkpoint-open"
+    CHECKPOINT_WRITTEN = "checkpoint-written"
+    ACKNOWLEDGED = "acknowledged"
+
+
+class CrashPoint:
+    """Kills this process with SIGKILL when a step is passed for the n-th time.
+
+    Parameters
+    ----------
+    spec
+        ``"step"`` or ``"step:n"`` (n counts from 1); empty: never.
+
+    Examples
+    --------
+    >>> CrashPoint("")(Step.APPLIED)
+    >>> CrashPoint("apply")
+    Traceback (most recent call last):
+    ...
+    ValueError: crash point 'apply': one of intake-sent, intake-landed, applied, ...
+    """
+
+    def __init__(self, spec: str = "") -> None:
+        name, _, count = spec.partition(":")
+        if name and name not in set(Step):
+            raise ValueError(f"crash point {name!r}: one of {', '.join(Step)}")
+        self._step = Step(name) if name else None
+        self._left = int(count or 1)
+
+    def __call__(self, step: Step) -> None:
+        """Pass a step."""
+        if step is self._step:
+            self._left -= 1
+            if self._left <= 0:
+                os.kill(os.getpid(), signal.SIGKILL)

@@ -1,0 +1,206 @@
+"""The intake agent: producers' messages become canonical events, in one order per person.
+
+Each record is mapped, validated and cleaned, and each event goes to the ``events`` partition of its
+person by our own partitioner, whatever partition the producer chose.  A message that cannot be read
+goes to ``dead-letters`` with its bytes untouched and costs its neighbours microseconds.  A batch is
+acknowledged when everything it became has been acknowledged by the broker.
+"""
+
+import asyncio
+from collections.abc import Callable, Mapping
+from functools import lru_cache
+from typing import Any, NamedTuple
+
+import msgspec
+
+from schemas.catalogue import User
+from schemas.errors import InvalidMessageError
+from schemas.events import Erase, Event, Source, decode, encode_event
+from schemas.ids import partition_of
+from schemas.settings import Settings
+from schemas.topics import Topic, topic_name
+from streams.cleaning import Limits, aligned, clean
+from streams.crash import CrashPoint, Step
+from streams.deadletters import DeadLetter, DeadLetters
+from streams.mapping import FactType, Reader, mapped_reader, plain_reader
+from streams.observer import StreamObserver
+from streams.tasks import Tasks
+from streams.transport import Record, RecordBatch
+from streams.writer import LogWriter, Outgoing
+
+PLAIN: Mapping[Topic, FactType] = {
+    Topic.CLICKS: "click",
+    Topic.PURCHASES: "purchase",
+    Topic.IMPRESSIONS: "impression",
+    Topic.FEEDBACK: "feedback",
+    Topic.REQUESTS: "request",
+}
+
+ReadEvents = Callable[[Record, int], tuple[list[Event], bool]]
+"""(record, incarnation) → canonical events, and whether the time was clamped."""
+
+
+class Routed(NamedTuple):
+    """What a batch became.
+
+    Attributes
+    ----------
+    by_partition
+        Canonical events by ``events`` partition, in the order of the batch.
+    clamped
+        How many messages had a time in the future.
+    """
+
+    by_partition: dict[int, list[Outgoing]]
+    letters: list[DeadLetter]
+    clamped: int
+    events: int
+
+
+class Router:
+    """Maps, validates, cleans and routes; knows no Kafka.
+
+    Parameters
+    ----------
+    incarnations
+        Life of each (topic, partition) that is not in its first.
+    """
+
+    def __init__(self, settings: Settings, incarnations: Mapping[tuple[str, int], int]) -> None:
+        self._incarnations = incarnations
+        self._partition = lru_cache(maxsize=1 << 18)(
+            lambda user: partition_of(user, settings.kafka.partitions),
+        )
+        self._readers = readers(settings)
+
+    @property
+    def topics(self) -> list[str]:
+        """Names of all topics that intake reads."""
+        return list(self._readers)
+
+    def route(self, batch: RecordBatch) -> Routed:
+        """What the batch becomes; never raises for data."""
+        read = self._readers[batch.topic]
+        incarnation = self._incarnations.get((batch.topic, batch.partition), 0)
+        routed: dict[int, list[Outgoing]] = {}
+        letters: list[DeadLetter] = []
+        clamped = count = 0
+        for record in batch.records:
+            try:
+                events, late = read(record, incarnation)
+            except InvalidMessageError as error:
+                letters.append(DeadLetter(record, error))
+                continue
+            clamped += late
+            for event in events:
+                user = event.user_id  # type: ignore[union-attr]  # intake makes no ticks
+                out = Outgoing(user.encode(), encode_event(event), (), record.timestamp)
+                routed.setdefault(self._partition(user), []).append(out)
+                count += 1
+        return Routed(routed, letters, clamped, count)
+
+
+def readers(settings: Settings) -> dict[str, ReadEvents]:
+    """For each topic that intake reads, how."""
+    limits = Limits.of(settings.intake)
+    space = settings.kafka.namespace
+    found: dict[str, ReadEvents] = {
+        topic_name(topic, space): _fact_reader(plain_reader(kind), kind, limits)
+        for topic, kind in PLAIN.items()
+    }
+    found[topic_name(Topic.USERS, space)] = _read_user
+    for mapping in settings.intake.mappings:
+        found[mapping.topic] = _fact_reader(mapped_reader(mapping), mapping.type, limits)
+    return found
+
+
+def _fact_reader(read: Reader, kind: FactType, limits: Limits) -> ReadEvents:
+    def events(record: Record, incarnation: int) -> tuple[list[Event], bool]:
+        if record.value is None:
+            raise InvalidMessageError("$", None, "send a JSON object; a null means nothing here")
+        return clean(
+            read(record.value),
+            kind,
+            source=Source(record.topic, record.partition, incarnation, record.offset),
+            broker_ts=record.timestamp,
+            limits=limits,
+            ce_id=_ce_id(record.headers) if record.headers else None,
+        )
+
+    return events
+
+
+def _ce_id(headers: Any) -> str | None:
+    for name, value in headers:
+        if name == "ce_id":
+            text = bytes(value).decode("utf-8", errors="replace")
+            return aligned(text, "header ce_id", "send a non-empty id")[:1024]
+    return None
+
+
+_user_decoder = msgspec.json.Decoder(User)
+
+
+def _read_user(record: Record, incarnation: int) -> tuple[list[Event], bool]:  # noqa: ARG001  the shape of ReadEvents
+    """``users``: a null value erases the person; a profile is checked, and changes no state yet."""
+    if record.value is not None:
+        decode(_user_decoder, record.value)
+        return [], False
+    try:
+        user = (record.key or b"").decode()
+    except UnicodeDecodeError as error:
+        raise InvalidMessageError("key", record.key, "the key is a UTF-8 user id") from error
+    return [Erase(user_id=aligned(user, "key", "the key is the user id"), ts=record.timestamp)], False
+
+
+class Intake:
+    """The agent's body: route a batch, append, acknowledge when it has landed."""
+
+    def __init__(
+        self,
+        router: Router,
+        writer: LogWriter,
+        letters: DeadLetters,
+        tasks: Tasks,
+        *,
+        observer: StreamObserver,
+        crash: CrashPoint,
+    ) -> None:
+        self._router = router
+        self._writer = writer
+        self._letters = letters
+        self._tasks = tasks
+        self._observer = observer
+        self._crash = crash
+        self._open = 0
+        self._idle = asyncio.Event()
+        self._idle.set()
+
+    async def take(self, batch: RecordBatch, acknowledge: Callable[[], None]) -> None:
+        """Route one batch; returns before anything has landed, waits only for room."""
+        await self._writer.room()
+        await self._letters.room()
+        routed = self._router.route(batch)
+        landing = [self._writer.put(p, records) for p, records in routed.by_partition.items()]
+        if routed.letters:
+            landing.append(self._letters.put(routed.letters, "intake"))
+            for letter in routed.letters:
+                self._observer.on_dead_letter("intake", type(letter.error).__name__)
+        self._observer.on_intake(batch.topic, len(batch.records), routed.events, routed.clamped)
+        self._crash(Step.INTAKE_SENT)
+        self._open += 1
+        self._idle.clear()
+        self._tasks.start(self._finish(landing, acknowledge))
+
+    async def _finish(self, landing: "list[asyncio.Future[None]]", acknowledge: Callable[[], None]) -> None:
+        for future in landing:
+            await future
+        self._crash(Step.INTAKE_LANDED)
+        acknowledge()
+        self._open -= 1
+        if not self._open:
+            self._idle.set()
+
+    async def drained(self) -> None:
+        """Wait until every batch taken has landed."""
+        await self._idle.wait()

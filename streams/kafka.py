@@ -1,0 +1,112 @@
+"""Clients of the broker, made in one place from the settings: same address, same credentials."""
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Any
+
+from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
+from aiokafka.admin import AIOKafkaAdminClient
+from aiokafka.errors import KafkaError
+
+from schemas.errors import UnavailableError
+from schemas.settings import KafkaSettings
+from streams.connection import client_options
+
+MAX_REQUEST_BYTES = 16 << 20
+BATCH_BYTES = 512 << 10
+REQUEST_TIMEOUT_MS = 30_000
+
+
+def connection(kafka: KafkaSettings) -> dict[str, Any]:
+    """Address, security and patience, for any client."""
+    return client_options(kafka) | {"request_timeout_ms": REQUEST_TIMEOUT_MS}
+
+
+def idempotent_producer(kafka: KafkaSettings) -> Any:
+    """The producer that events, recommendations, signals and dead letters share."""
+    return AIOKafkaProducer(
+        **connection(kafka),
+        enable_idempotence=True,
+        acks="all",
+        linger_ms=kafka.linger_ms,
+        max_batch_size=BATCH_BYTES,
+        max_request_size=MAX_REQUEST_BYTES,
+    )
+
+
+def transactional_producer(kafka: KafkaSettings, transactional_id: str) -> Any:
+    """The producer of one partition's state: starting it fences the one before it."""
+    return AIOKafkaProducer(
+        **connection(kafka),
+        transactional_id=transactional_id,
+        acks="all",
+        transaction_timeout_ms=10_000,
+        max_batch_size=BATCH_BYTES,
+        max_request_size=MAX_REQUEST_BYTES,
+    )
+
+
+@asynccontextmanager
+async def reader(kafka: KafkaSettings, *, committed: bool = False) -> AsyncIterator[Any]:
+    """A consumer without a group, for reading partitions from place to place.
+
+    Parameters
+    ----------
+    committed
+        Skip records of transactions that were not committed.
+    """
+    consumer = AIOKafkaConsumer(
+        **connection(kafka),
+        isolation_level="read_committed" if committed else "read_uncommitted",
+        auto_offset_reset="none",
+        enable_auto_commit=False,
+        fetch_max_wait_ms=20,
+        max_partition_fetch_bytes=8 << 20,
+    )
+    await connect(consumer)
+    try:
+        yield consumer
+    finally:
+        await consumer.stop()
+
+
+@asynccontextmanager
+async def admin(kafka: KafkaSettings) -> AsyncIterator[Any]:
+    """An admin client."""
+    client = AIOKafkaAdminClient(**connection(kafka))
+    try:
+        await client.start()
+    except KafkaError as error:
+        await client.close()
+        raise UnavailableError(
+            f"kafka.bootstrap: {kafka.bootstrap}: no broker answers ({error!r})"
+        ) from error
+    try:
+        yield client
+    finally:
+        await client.close()
+
+
+async def connect(client: Any) -> None:
+    """Start a client; an unreachable broker is named."""
+    try:
+        await client.start()
+    except KafkaError as error:
+        await client.stop()
+        raise UnavailableError(f"no broker answers ({error!r})") from error
+
+
+async def read_range(consumer: Any, topic: str, partition: int, start: int, end: int) -> AsyncIterator[Any]:
+    """Records of ``start <= offset < end`` that are still there.
+
+    Ends at ``end`` even where control markers hold the last offsets.
+    """
+    tp = TopicPartition(topic, partition)
+    consumer.assign([tp])
+    consumer.seek(tp, start)
+    while await consumer.position(tp) < end:
+        for records in (await consumer.getmany(tp, timeout_ms=500)).values():
+            for record in records:
+                if record.offset >= end:
+                    return
+                yield record

@@ -1,0 +1,248 @@
+"""The inline learner: folds the signals log on a thread of its own, a few milliseconds at a time.
+
+Lists and folds share the engine's arrays, so a turn decides who works: the event loop takes its turn
+whenever it wants one, the learner learns a slice (``slice_ms``) and looks whether somebody waits.  At
+an interval the engine's snapshot is written to a directory with the offset of the next block; a
+restart loads the newest snapshot whose checksum is right and goes on from there.
+"""
+
+import asyncio
+import os
+import threading
+from collections import deque
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+from pathlib import Path
+from time import perf_counter
+from typing import Protocol
+
+import numpy as np
+
+from schemas.errors import SnapshotError
+from schemas.settings import LearnerSettings
+from schemas.signals import Cover, SignalBlock
+from schemas.snapshots import pack, unpack
+from streams.observer import StreamObserver
+from streams.signals import Located, SignalsTail
+
+KEEP = 3
+"""Snapshots kept: the newest may be damaged."""
+MAX_BACKLOG_BYTES = 64 << 20
+FIRST_SLICE = 64
+VERSION = 1
+
+
+class Learns(Protocol):
+    """What the learner needs of the engine."""
+
+    def learn(self, block: SignalBlock) -> None:
+        """Fold a block; what was folded before is skipped by its cover."""
+
+    def snapshot(self) -> bytes:
+        """All folds."""
+
+    def restore(self, data: bytes) -> None:
+        """Become what ``snapshot`` wrote."""
+
+
+class Turn:
+    """A lock whose event-loop side goes first."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._wanted = 0
+
+    @contextmanager
+    def first(self) -> Iterator[None]:
+        """The event loop's turn."""
+        self._wanted += 1
+        with self._lock:
+            self._wanted -= 1
+            yield
+
+    @contextmanager
+    def patient(self, pause: threading.Event) -> Iterator[None]:
+        """The learner's turn: when nobody else wants one."""
+        while self._wanted:
+            pause.wait(0.0002)
+        with self._lock:
+            yield
+
+
+class Snapshots:
+    """Snapshot files of one directory, newest last.
+
+    Parameters
+    ----------
+    name
+        Namespace of the deployment: its snapshots are told apart by it.
+    """
+
+    def __init__(self, directory: Path, name: str) -> None:
+        self._directory = directory
+        self._name = f"learner {name}"
+
+    def write(self, offset: int, data: bytes) -> Path:
+        """Write atomically, and remove the oldest."""
+        self._directory.mkdir(parents=True, exist_ok=True)
+        body = pack(self._name, VERSION, {"engine": np.frombuffer(data, np.uint8)}, {"offset": offset})
+        path = self._directory / f"signals-{offset:020d}.snapshot"
+        draft = path.with_suffix(".draft")
+        with draft.open("wb") as file:
+            file.write(body)
+            file.flush()
+            os.fsync(file.fileno())
+        draft.replace(path)
+        for old in self._paths()[:-KEEP]:
+            old.unlink()
+        return path
+
+    def newest(self, learner: Learns) -> tuple[int, list[str]]:
+        """Restore the newest valid snapshot.
+
+        Returns
+        -------
+        tuple
+            Offset of the next block (0 when there is no snapshot), and what was wrong with newer ones.
+        """
+        refused: list[str] = []
+        for path in reversed(self._paths()):
+            try:
+                arrays, meta = unpack(path.read_bytes(), self._name, VERSION)
+                learner.restore(arrays["engine"].tobytes())
+            except SnapshotError as error:
+                refused.append(f"{path}: {error}")
+                continue
+            return int(meta["offset"]), refused
+        return 0, refused
+
+    def _paths(self) -> list[Path]:
+        return sorted(self._directory.glob("signals-*.snapshot"))
+
+
+def slices(block: SignalBlock, rows: int) -> Iterator[SignalBlock]:
+    """The block under covers that end after about ``rows`` rows each; folds take what is in the cover."""
+    cover = block.cover
+    parts = (block.interactions, block.exposures, block.rewards, block.probes)
+    offsets = np.sort(np.concatenate([part.offset for part in parts]))
+    if cover is None or len(offsets) <= rows:
+        yield block
+        return
+    after = cover.after
+    for to in np.unique(offsets[rows - 1 : -1 : rows]):
+        if after < to < cover.to:
+            yield replace(block, cover=Cover(cover.partition, cover.incarnation, after, int(to)), controls=())
+            after = int(to)
+    yield replace(block, cover=Cover(cover.partition, cover.incarnation, after, cover.to))
+
+
+class Learner:
+    """Tails the log on the event loop, folds it on a thread.
+
+    Parameters
+    ----------
+    tail
+        Begins at the offset that ``Snapshots.newest`` returned.
+    on_failure
+        Called (on the event loop) when a fold or the log fails: a cover gap stops the worker.
+    """
+
+    def __init__(
+        self,
+        engine: Learns,
+        turn: Turn,
+        tail: SignalsTail,
+        snapshots: Snapshots,
+        settings: LearnerSettings,
+        observer: StreamObserver,
+    ) -> None:
+        self._engine = engine
+        self._turn = turn
+        self._tail = tail
+        self._snapshots = snapshots
+        self._settings = settings
+        self._observer = observer
+        self._queue: deque[Located] = deque()
+        self._taken = 0  # bytes; counted by the event loop
+        self._folded = 0  # bytes; counted by the thread
+        self._ready = threading.Event()
+        self._stop = threading.Event()
+        self._pause = threading.Event()
+        self._rows = FIRST_SLICE
+        self._error: Exception | None = None
+        self._written = -1
+        self.next_offset = 0
+        self.corrupt = 0
+
+    async def run(self) -> None:
+        """Tail and fold until cancelled; raises what the fold raised."""
+        thread = threading.Thread(target=self._work, name="learner", daemon=True)
+        thread.start()
+        try:
+            async for run in self._tail.blocks():
+                for located in run:
+                    self._taken += located.size
+                    self._queue.append(located)
+                self._ready.set()
+                self._observer.on_learner_lag(self.lag)
+                while self._taken - self._folded > MAX_BACKLOG_BYTES and self._error is None:
+                    await asyncio.sleep(0.01)
+                if self._error is not None:
+                    raise self._error
+        finally:
+            self._stop.set()
+            self._ready.set()
+            await asyncio.to_thread(thread.join, 10.0)
+
+    @property
+    def lag(self) -> int:
+        """Blocks of the log that are not folded yet."""
+        return max(0, self._tail.end - self.next_offset)
+
+    def _work(self) -> None:
+        due = perf_counter() + self._settings.snapshot_seconds
+        try:
+            while not self._stop.is_set():
+                self._ready.wait(0.5)
+                self._ready.clear()
+                while self._queue and not self._stop.is_set():
+                    self._fold(self._queue.popleft())
+                if perf_counter() >= due:
+                    self.snapshot()
+                    due = perf_counter() + self._settings.snapshot_seconds
+            self.snapshot()
+        except Exception as error:  # noqa: BLE001  whatever a fold raises must reach the event loop, which stops
+            self._error = error
+
+    def _fold(self, located: Located) -> None:
+        if located.block is None:
+            self.corrupt += 1
+        else:
+            for piece in slices(located.block, self._rows):
+                started = perf_counter()
+                with self._turn.patient(self._pause):
+                    self._engine.learn(piece)
+                self._adapt(perf_counter() - started)
+            self._observer.on_learned(located.offset, len(located.block.interactions), 0.0)
+        self._folded += located.size
+        self.next_offset = located.offset + 1
+
+    def _adapt(self, seconds: float) -> None:
+        """Slices that take about ``slice_ms``."""
+        target = self._settings.slice_ms / 1000
+        if seconds > target:
+            self._rows = max(8, self._rows // 2)
+        elif seconds < target / 3:
+            self._rows = min(4096, self._rows * 2)
+
+    def snapshot(self) -> None:
+        """Write a snapshot if something was folded since the last."""
+        if self.next_offset <= self._written:
+            return
+        started = perf_counter()
+        with self._turn.patient(self._pause):
+            data, offset = self._engine.snapshot(), self.next_offset
+        self._snapshots.write(offset, data)
+        self._written = offset
+        self._observer.on_snapshot(offset, len(data), perf_counter() - started)

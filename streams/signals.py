@@ -1,0 +1,115 @@
+"""The signals log: appending blocks, and reading every block from a place onwards."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from typing import Any, NamedTuple
+
+from aiokafka import AIOKafkaConsumer, TopicPartition
+from aiokafka.errors import NoOffsetForPartitionError, OffsetOutOfRangeError
+
+from schemas.control import ControlRow
+from schemas.errors import CorruptBlockError, IncarnationError
+from schemas.settings import KafkaSettings
+from schemas.signals import SignalBlock, decode_block, encode_block
+from schemas.topics import Topic, topic_name
+from streams.kafka import connect, connection
+from streams.writer import LogWriter, Outgoing
+
+RECORDS_AT_ONCE = 50
+
+
+class SignalsWriter:
+    """Appends to the one partition of ``signals``."""
+
+    def __init__(self, writer: LogWriter) -> None:
+        self._writer = writer
+
+    def append(self, block: SignalBlock) -> "tuple[asyncio.Future[None], int]":
+        """Append a block: a future that is done on the ack, and the block's size in bytes."""
+        data = encode_block(block)
+        key = f"{block.cover.partition}".encode() if block.cover is not None else b"control"
+        return self._writer.put(0, [Outgoing(key, data)]), len(data)
+
+    def control(self, rows: tuple[ControlRow, ...]) -> "asyncio.Future[None]":
+        """Append control rows."""
+        return self.append(SignalBlock(cover=None, controls=rows))[0]
+
+
+class Located(NamedTuple):
+    """A block of the log.
+
+    Attributes
+    ----------
+    block
+        None for a record whose bytes are damaged; ``error`` says how.
+    """
+
+    offset: int
+    size: int
+    block: SignalBlock | None
+    error: CorruptBlockError | None = None
+
+
+class SignalsTail:
+    """Reads the log from an offset onwards, for ever; never skips.
+
+    Parameters
+    ----------
+    offset
+        Of the first block wanted.
+
+    Raises
+    ------
+    IncarnationError
+        From ``blocks``: the log does not reach back to ``offset``, or ends before it.
+    """
+
+    def __init__(self, kafka: KafkaSettings, offset: int) -> None:
+        self._kafka = kafka
+        self._offset = offset
+        self._tp = TopicPartition(topic_name(Topic.SIGNALS, kafka.namespace), 0)
+        self.end = offset
+
+    async def blocks(self) -> AsyncIterator[list[Located]]:
+        """Runs of blocks as they come; an empty run when a second passed without one."""
+        consumer = AIOKafkaConsumer(
+            **connection(self._kafka),
+            enable_auto_commit=False,
+            auto_offset_reset="none",
+            max_partition_fetch_bytes=8 << 20,
+            fetch_max_wait_ms=self._kafka.fetch_wait_ms or 500,
+        )
+        await connect(consumer)
+        try:
+            await self._seek(consumer)
+            while True:
+                try:
+                    got = await consumer.getmany(self._tp, timeout_ms=1000, max_records=RECORDS_AT_ONCE)
+                except (OffsetOutOfRangeError, NoOffsetForPartitionError) as error:
+                    raise self._lost(f"{error!r}") from error
+                self.end = max(self.end, consumer.highwater(self._tp) or 0)
+                yield [_locate(r) for r in got.get(self._tp, [])]
+                await asyncio.sleep(0)
+        finally:
+            await consumer.stop()
+
+    async def _seek(self, consumer: Any) -> None:
+        consumer.assign([self._tp])
+        start = (await consumer.beginning_offsets([self._tp]))[self._tp]
+        self.end = (await consumer.end_offsets([self._tp]))[self._tp]
+        if not start <= self._offset <= self.end:
+            raise self._lost(f"the log holds {start} to {self.end}")
+        consumer.seek(self._tp, self._offset)
+
+    def _lost(self, why: str) -> IncarnationError:
+        return IncarnationError(
+            f"{self._tp.topic}: wanted from offset {self._offset}, but {why}: "
+            "start from a snapshot that the log still reaches, or restore the log from a backup"
+        )
+
+
+def _locate(record: Any) -> Located:
+    try:
+        return Located(record.offset, len(record.value), decode_block(record.value))
+    except CorruptBlockError as error:
+        return Located(record.offset, len(record.value), None, error)

@@ -1,0 +1,226 @@
+"""User state on the compacted ``state`` topic: whole sweeps or nothing, and only by the owner.
+
+A sweep is the dirty blocks of one partition and then its checkpoint row.  With ``fence =
+"transactions"`` it is one Kafka transaction of the partition's own transactional producer: starting
+that producer (taking over) fences the former owner, whose overdue write then fails.  With ``fence =
+"none"``, for brokers without transactions and one worker, each block names its sweep (the offset up to
+which events are applied in it), and a block counts only if a checkpoint row reached that offset: a
+sweep that never ended is ignored, and what it overwrote is written again before compaction may come.
+"""
+
+from collections.abc import Mapping
+from typing import Any, NamedTuple, Protocol
+
+import msgspec
+from aiokafka import TopicPartition
+from aiokafka.errors import InvalidProducerEpoch, KafkaError, ProducerFenced
+
+from schemas.errors import CorruptBlockError, FencedError, UnavailableError
+from schemas.settings import KafkaSettings
+from schemas.topics import Topic, topic_name
+from streams.kafka import connect, read_range, reader, transactional_producer
+from streams.writer import LogWriter, Outgoing
+
+CHECKPOINT_KEY = b"checkpoint"
+SWEEP = "sweep"
+VERSION = 1
+
+
+class Checkpoint(msgspec.Struct, frozen=True, kw_only=True):
+    """What the blocks of a partition contain, and where its owner goes on.
+
+    Parameters
+    ----------
+    applied
+        Offset of the last record of ``events`` that the blocks contain; -1: none.
+    mark
+        Checksum of that record (``streams.transport.mark_of``).
+    incarnation
+        Life of the ``events`` partition.
+    cover
+        End of the last signals block.
+    decide_from
+        No trigger below this offset waits for its list to be published.
+    shard
+        What the user state itself keeps beside its blocks.
+    """
+
+    version: int = VERSION
+    applied: int
+    mark: str
+    incarnation: int
+    cover: int
+    decide_from: int
+    shard: bytes = b""
+
+
+_encode = msgspec.msgpack.Encoder().encode
+_decode = msgspec.msgpack.Decoder(Checkpoint).decode
+
+
+def block_key(number: int) -> bytes:
+    """Key of a block within its partition.
+
+    Examples
+    --------
+    >>> block_key(7)
+    b'block/7'
+    """
+    return b"block/%d" % number
+
+
+def block_row(number: int, block: bytes, sweep: int) -> Outgoing:
+    """A block's record; its header names the sweep."""
+    return Outgoing(block_key(number), block, [(SWEEP, b"%d" % sweep)])
+
+
+class Restored(NamedTuple):
+    """A partition's state as it was found.
+
+    Attributes
+    ----------
+    checkpoint
+        None for a partition that was never checkpointed.
+    unfinished
+        Blocks that a sweep without an end has superseded: to be written again.
+    """
+
+    checkpoint: Checkpoint | None
+    blocks: dict[int, bytes]
+    unfinished: frozenset[int] = frozenset()
+
+
+class StateStore(Protocol):
+    """Writes the sweeps of one partition."""
+
+    async def write(self, blocks: Mapping[int, bytes], checkpoint: Checkpoint) -> None:
+        """Make a sweep durable.
+
+        Raises
+        ------
+        FencedError
+            Another worker owns the partition now.
+        """
+
+    async def stop(self) -> None:
+        """Let go."""
+
+
+class FencedStore:
+    """A sweep is a transaction."""
+
+    def __init__(self, producer: Any, topic: str, partition: int) -> None:
+        self._producer = producer
+        self._topic = topic
+        self._partition = partition
+
+    async def write(self, blocks: Mapping[int, bytes], checkpoint: Checkpoint) -> None:
+        """One transaction: the blocks, then the checkpoint row."""
+        try:
+            await self._producer.begin_transaction()
+            for number, block in blocks.items():
+                await self._send(block_row(number, block, checkpoint.applied))
+            await self._send(Outgoing(CHECKPOINT_KEY, _encode(checkpoint)))
+            await self._producer.commit_transaction()
+        except (ProducerFenced, InvalidProducerEpoch) as error:
+            raise FencedError(
+                f"{self._topic}/{self._partition}: another worker owns the partition now"
+            ) from error
+        except KafkaError as error:
+            raise UnavailableError(
+                f"{self._topic}/{self._partition}: state cannot be written ({error!r})"
+            ) from error
+
+    async def _send(self, key: bytes, value: bytes) -> None:
+        await self._producer.send(self._topic, value, key=key, partition=self._partition)
+
+    async def stop(self) -> None:
+        """Close the producer; an open transaction is aborted by the next owner."""
+        await self._producer.stop()
+
+
+class PlainStore:
+    """A sweep ends with its checkpoint row; for one worker on a broker without transactions."""
+
+    def __init__(self, writer: LogWriter, partition: int) -> None:
+        self._writer = writer
+        self._partition = partition
+
+    async def write(self, blocks: Mapping[int, bytes], checkpoint: Checkpoint) -> None:
+        """Append the blocks and then the row, in order."""
+        rows = [block_row(n, block, checkpoint.applied) for n, block in blocks.items()]
+        rows.append(Outgoing(CHECKPOINT_KEY, _encode(checkpoint)))
+        await self._writer.put(self._partition, rows)
+
+    async def stop(self) -> None:
+        """Nothing of its own to let go."""
+
+
+async def take_over(kafka: KafkaSettings, partition: int, writer: LogWriter) -> tuple[StateStore, Restored]:
+    """Fence the former owner, and only then read what is there.
+
+    Parameters
+    ----------
+    writer
+        Of the ``state`` topic, for ``fence = "none"``.
+
+    Raises
+    ------
+    CorruptBlockError
+        A checkpoint row of another version, or damaged.
+    """
+    topic = topic_name(Topic.STATE, kafka.namespace)
+    if kafka.fence == "none":
+        return PlainStore(writer, partition), await restore(kafka, partition)
+    producer = transactional_producer(kafka, f"{topic}-{kafka.group}-{partition}")
+    await connect(producer)
+    return FencedStore(producer, topic, partition), await restore(kafka, partition)
+
+
+async def restore(kafka: KafkaSettings, partition: int) -> Restored:
+    """Read a partition of ``state`` to its end; only sweeps that ended count."""
+    tp = TopicPartition(topic_name(Topic.STATE, kafka.namespace), partition)
+    found = Sweeps()
+    async with reader(kafka, committed=True) as consumer:
+        start = (await consumer.beginning_offsets([tp]))[tp]
+        end = (await consumer.end_offsets([tp]))[tp]
+        async for record in read_range(consumer, tp.topic, partition, start, end):
+            found.take(record)
+    return found.restored()
+
+
+class Sweeps:
+    """Puts the records of a state partition together, in log order."""
+
+    def __init__(self) -> None:
+        self._blocks: dict[int, bytes] = {}
+        self._open: list[tuple[int, int, bytes]] = []
+        self._checkpoint: Checkpoint | None = None
+
+    def take(self, record: Any) -> None:
+        """A block, which waits for its checkpoint row, or the row, which ends sweeps."""
+        if record.key != CHECKPOINT_KEY:
+            sweep = next((int(v) for k, v in record.headers if k == SWEEP), 0)
+            self._open.append((sweep, int(record.key.removeprefix(b"block/")), record.value))
+            return
+        self._checkpoint = checkpoint = _read_checkpoint(record.value)
+        for sweep, number, block in self._open:
+            if sweep <= checkpoint.applied:
+                self._blocks[number] = block
+        self._open = [row for row in self._open if row[0] > checkpoint.applied]
+
+    def restored(self) -> Restored:
+        """What the log amounts to."""
+        unfinished = {number for _, number, _ in self._open}
+        return Restored(self._checkpoint, self._blocks, frozenset(unfinished & self._blocks.keys()))
+
+
+def _read_checkpoint(data: bytes) -> Checkpoint:
+    try:
+        checkpoint: Checkpoint = _decode(data)
+    except msgspec.DecodeError as error:
+        raise CorruptBlockError("checkpoint", data, "the row is damaged: restore the state topic") from error
+    if checkpoint.version != VERSION:
+        found = checkpoint.version
+        raise CorruptBlockError("checkpoint.version", found, f"this build reads version {VERSION}")
+    return checkpoint

@@ -1,0 +1,44 @@
+"""Background tasks whose failure fells the worker: nothing dies unnoticed."""
+
+import asyncio
+from collections.abc import Callable, Coroutine
+from typing import Any
+
+
+class Tasks:
+    """Keeps tasks alive and reports the first failure.
+
+    Parameters
+    ----------
+    on_failure
+        Called once, with the first exception.
+    """
+
+    def __init__(self, on_failure: Callable[[BaseException], None]) -> None:
+        self._on_failure = on_failure
+        self._tasks: set[asyncio.Task[None]] = set()
+        self.failure: BaseException | None = None
+
+    def start(self, work: Coroutine[Any, Any, None]) -> None:
+        """Run in the background."""
+        task = asyncio.create_task(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._done)
+
+    def fail(self, error: BaseException) -> None:
+        """Report a failure from elsewhere."""
+        if self.failure is None:
+            self.failure = error
+            self._on_failure(error)
+
+    async def cancel(self) -> None:
+        """End all tasks and wait for their ends."""
+        tasks = list(self._tasks)
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+
+    def _done(self, task: "asyncio.Task[None]") -> None:
+        self._tasks.discard(task)
+        if not task.cancelled() and (error := task.exception()) is not None:
+            self.fail(error)
