@@ -1,0 +1,348 @@
+"""Sequence factors: an online asymmetric factor model of the next item given the recent ones."""
+
+from dataclasses import dataclass
+from typing import Final
+
+import numpy as np
+
+from models.arena import Arena
+from models.components.base import Queries, ban, offer, unheap
+from models.components.transitions import ignored
+from models.fold import Rows
+from models.jit import fast_kernel, kernel
+from schemas.signals import Float32, Float64, Int32, Int64, UInt8, UInt64
+from schemas.snapshots import checksum, pack, unpack
+
+RECENT: Final = 20
+LONG: Final = 50
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """How the factors learn.
+
+    Parameters
+    ----------
+    rate
+        Of row-wise Adagrad.
+    decay, tau, floor
+        Lag weight ``decay^lag * (floor + (1 - floor) exp(-gap / tau))``, normalised.
+    negatives
+        Uniformly sampled per row.
+    """
+
+    rate: float = 0.08
+    decay: float = 0.85
+    tau: float = 300.0
+    floor: float = 0.3
+    negatives: int = 200
+
+
+class Factors:
+    """Next item given the recent ones, by factors.
+
+    User vector = lag-weighted mean of the last 20 items (table A) + ``|H|^-1/2`` times the sum of the
+    last 50 (table B); score = Q x + b; sampled softmax, row-wise Adagrad.
+
+    Asymmetric (Paterek, 2007; Koren, 2008): there is no table of users, so a person's first click
+    already has a vector and nothing is forgotten with a person.
+    """
+
+    VERSION = 1
+    name = "factors"
+    columns = ("factors",)
+    extras: tuple[str, ...] = ()
+
+    def __init__(self, dimension: int = 64, *, seed: int = 0, step: Step = Step()) -> None:
+        self.dimension = dimension
+        self.step = step
+        self.seed = np.uint64(seed * 2 + 1)
+        self.random = np.array([self.seed * np.uint64(0x9E3779B97F4A7C15)], np.uint64)
+        self.known = np.zeros(1, np.int64)
+        self.arena = Arena()
+        for table in "qab":
+            self.arena.declare(table, np.float32, (dimension,))
+            self.arena.declare(f"{table}_step", np.float32)
+        self.arena.declare("bias", np.float32)
+        self.arena.declare("bias_step", np.float32)
+        self.filled = 0
+        self.lag = (np.float64(step.decay) ** np.arange(RECENT)).astype(np.float64)
+
+    def reserve(self, n_items: int) -> None:
+        """Rows for all slots; new ones start at small values that depend on the slot alone."""
+        self.arena.reserve(n_items)
+        if n_items > self.filled:
+            for salt, table in enumerate("qab"):
+                _start(self.arena[table], self.filled, n_items, int(self.seed) + salt)
+            self.filled = n_items
+
+    def learn(self, rows: Rows) -> None:
+        """One gradient step per row."""
+        self.reserve(rows.n_items)
+        x, a = rows.interactions, self.arena
+        _learn(
+            (x.item, x.weight, x.ctx_start, x.ctx_item, x.ctx_gap, x.ctx_kind),
+            (a["q"], a["a"], a["b"], a["bias"]),
+            (a["q_step"], a["a_step"], a["b_step"], a["bias_step"]),
+            self.lag,
+            (self.step.rate, self.step.tau, self.step.floor, self.step.negatives),
+            self.random,
+            self.known,
+        )
+
+    def vectors(self, queries: Queries) -> Float32:
+        """User vectors, shape (n, dimension)."""
+        out = np.zeros((len(queries), self.dimension), np.float32)
+        a = self.arena
+        _vectors(
+            (queries.start, queries.item, queries.gap, queries.kind),
+            (a["a"], a["b"]),
+            self.lag,
+            (self.step.tau, self.step.floor),
+            out,
+        )
+        return out
+
+    def candidates(self, queries: Queries, k: int) -> tuple[Int32, Float32]:
+        """Items whose factors agree with the person's vector most, by full scan."""
+        self.reserve(queries.n_items)
+        n = len(queries)
+        items, values = np.zeros((n, 1, k), np.int32), np.zeros((n, 1, k), np.float32)
+        stamp = queries.marks.take(n, queries.n_items)
+        _top(
+            self.vectors(queries),
+            self.arena["q"],
+            self.arena["bias"],
+            int(self.known[0]) + 1,
+            (queries.ban_start, queries.ban_item),
+            queries.marks.stamp,
+            stamp,
+            items,
+            values,
+        )
+        return items, values
+
+    def scores(self, queries: Queries, start: Int32, item: Int32) -> Float32:
+        """Scores of given items."""
+        self.reserve(queries.n_items)
+        out = np.zeros((len(item), 1), np.float32)
+        _scores(self.vectors(queries), self.arena["q"], self.arena["bias"], start, item, out)
+        return out
+
+    def snapshot(self) -> bytes:
+        """Tables, step sizes and the state of the sampler."""
+        arrays = self.arena.export(int(self.known[0]) + 1)
+        return pack(self.name, self.VERSION, {**arrays, "random": self.random, "known": self.known})
+
+    def restore(self, data: bytes) -> None:
+        """Become what ``snapshot`` wrote."""
+        arrays, _ = unpack(data, self.name, self.VERSION)
+        self.random, self.known = arrays.pop("random"), arrays.pop("known")
+        self.arena.load(arrays)
+        self.filled = int(self.known[0]) + 1
+
+    def checksum(self) -> int:
+        """Of the snapshot."""
+        return checksum(self.snapshot())
+
+
+@kernel
+def scramble(x: np.uint64) -> np.uint64:
+    """SplitMix64's finaliser."""
+    z = x
+    z = (z ^ (z >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
+    z = (z ^ (z >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
+    return z ^ (z >> np.uint64(31))
+
+
+@kernel
+def _start(table: Float32, begin: int, end: int, salt: int) -> None:
+    d = table.shape[1]
+    for i in range(max(begin, 1), end):
+        for j in range(d):
+            bits = scramble(np.uint64(salt) * np.uint64(0x9E3779B97F4A7C15) + np.uint64(i * 4096 + j))
+            unit = (np.float64(bits >> np.uint64(11)) / 9007199254740992.0) - 0.5
+            table[i, j] = 0.2 * unit
+
+
+@kernel
+def _lags(
+    first: int,
+    count: int,
+    item: Int32,
+    gap: Float32,
+    kind: UInt8,
+    lag: Float64,
+    tau: float,
+    floor: float,
+    out: Float64,
+) -> int:
+    """Normalised lag weights of a history; returns how many of its entries count at all."""
+    total = 0.0
+    used = 0
+    for j in range(count):
+        out[j] = 0.0
+        if item[first + j] != 0 and not ignored(kind[first + j]):
+            used += 1
+            if j < len(lag):
+                out[j] = lag[j] * (floor + (1.0 - floor) * np.exp(-gap[first + j] / tau))
+                total += out[j]
+    for j in range(count):
+        out[j] /= max(total, 1e-12)
+    return used
+
+
+@fast_kernel
+def _vector(
+    first: int,
+    count: int,
+    item: Int32,
+    kind: UInt8,
+    a: Float32,
+    b: Float32,
+    lags: Float64,
+    scale: float,
+    out: Float32,
+) -> None:
+    out[:] = 0.0
+    for j in range(count):
+        i = item[first + j]
+        if i == 0 or ignored(kind[first + j]):
+            continue
+        w, s = np.float32(lags[j]), np.float32(scale)
+        for d in range(len(out)):
+            out[d] += w * a[i, d] + s * b[i, d]
+
+
+@fast_kernel
+def _dot(x: Float32, y: Float32) -> float:
+    total = np.float32(0.0)
+    for d in range(len(x)):
+        total += x[d] * y[d]
+    return float(total)
+
+
+@fast_kernel
+def _nudge(row: Float32, scale: float, by: Float32, step: Float32, at: int, rate: float) -> None:
+    """Row-wise Adagrad on ``gradient = scale * by``."""
+    square = np.float32(0.0)
+    for d in range(len(row)):
+        square += by[d] * by[d]
+    step[at] += scale * scale * square / len(row)
+    size = np.float32(rate * scale / np.sqrt(step[at] + 1e-8))
+    for d in range(len(row)):
+        row[d] -= size * by[d]
+
+
+@fast_kernel
+def _learn(
+    x: tuple[Int32, Float32, Int32, Int32, Float32, UInt8],
+    tables: tuple[Float32, Float32, Float32, Float32],
+    steps: tuple[Float32, Float32, Float32, Float32],
+    lag: Float64,
+    step: tuple[float, float, float, int],
+    random: UInt64,
+    known: Int64,
+) -> None:
+    item, weight, ctx_start, ctx_item, ctx_gap, ctx_kind = x
+    q, a, b, bias = tables
+    q_step, a_step, b_step, bias_step = steps
+    rate, tau, floor, negatives = step
+    dimension = q.shape[1]
+    lags = np.zeros(LONG, np.float64)
+    user, pull = np.zeros(dimension, np.float32), np.zeros(dimension, np.float32)
+    drawn, logit = np.zeros(negatives + 1, np.int32), np.zeros(negatives + 1, np.float32)
+    for r in range(len(item)):
+        target = item[r]
+        if target == 0:
+            continue
+        known[0] = max(known[0], target)
+        if weight[r] <= 0 or known[0] < 2:
+            continue
+        first = ctx_start[r]
+        count = min(ctx_start[r + 1] - first, LONG)
+        used = _lags(first, count, ctx_item, ctx_gap, ctx_kind, lag, tau, floor, lags)
+        scale = 1.0 / np.sqrt(max(used, 1))
+        _vector(first, count, ctx_item, ctx_kind, a, b, lags, scale, user)
+        drawn[0] = target
+        n = 1
+        for _ in range(min(negatives, 2 * known[0])):
+            random[0] += np.uint64(0x9E3779B97F4A7C15)
+            other = 1 + np.int64(scramble(random[0]) % np.uint64(known[0]))
+            if other != target:
+                drawn[n] = other
+                n += 1
+        high = np.float32(-1e30)
+        for p in range(n):
+            logit[p] = _dot(user, q[drawn[p]]) + bias[drawn[p]]
+            high = max(high, logit[p])
+        total = np.float32(0.0)
+        for p in range(n):
+            logit[p] = np.exp(logit[p] - high)
+            total += logit[p]
+        pull[:] = 0.0
+        for p in range(n):
+            i = drawn[p]
+            g = (logit[p] / total - (1.0 if p == 0 else 0.0)) * weight[r]
+            for d in range(dimension):
+                pull[d] += g * q[i, d]
+            if used > 0:
+                _nudge(q[i], g, user, q_step, i, rate)
+            bias_step[i] += g * g
+            bias[i] -= rate * g / np.sqrt(bias_step[i] + 1e-8)
+        for j in range(count):
+            i = ctx_item[first + j]
+            if i == 0 or ignored(ctx_kind[first + j]):
+                continue
+            if lags[j] > 1e-4:
+                _nudge(a[i], lags[j], pull, a_step, i, rate)
+            _nudge(b[i], scale, pull, b_step, i, rate)
+
+
+@kernel
+def _vectors(
+    x: tuple[Int32, Int32, Float32, UInt8],
+    tables: tuple[Float32, Float32],
+    lag: Float64,
+    step: tuple[float, float],
+    out: Float32,
+) -> None:
+    start, item, gap, kind = x
+    lags = np.zeros(LONG, np.float64)
+    for u in range(len(start) - 1):
+        first = start[u]
+        count = min(start[u + 1] - first, LONG)
+        used = _lags(first, count, item, gap, kind, lag, step[0], step[1], lags)
+        _vector(first, count, item, kind, tables[0], tables[1], lags, 1.0 / np.sqrt(max(used, 1)), out[u])
+
+
+@fast_kernel
+def _top(
+    vectors: Float32,
+    q: Float32,
+    bias: Float32,
+    n_items: int,
+    bans: tuple[Int32, Int32],
+    marks: Int32,
+    stamp: int,
+    items: Int32,
+    values: Float32,
+) -> None:
+    for u in range(len(vectors)):
+        ban(marks, stamp + u, bans[1], bans[0][u], bans[0][u + 1])
+        size = 0
+        best_values, best_items = values[u, 0], items[u, 0]
+        k = len(best_items)
+        for i in range(1, n_items):
+            v = _dot(vectors[u], q[i]) + bias[i]
+            if (size == k and v < best_values[0]) or marks[i] >= stamp + u:
+                continue
+            size = offer(best_values, best_items, size, v, i)
+        unheap(best_values, best_items, size)
+
+
+@kernel
+def _scores(vectors: Float32, q: Float32, bias: Float32, start: Int32, item: Int32, out: Float32) -> None:
+    for u in range(len(vectors)):
+        for p in range(start[u], start[u + 1]):
+            out[p, 0] = _dot(vectors[u], q[item[p]]) + bias[item[p]]

@@ -1,0 +1,336 @@
+"""Item-to-item transitions: who came after (and before) whom, at several reaches in time at once."""
+
+from dataclasses import dataclass
+from typing import Any, Final
+
+import numpy as np
+import numpy.typing as npt
+
+from models.components.base import Queries, ban, offer, unheap
+from models.components.neighbours import SLACK, NeighbourPool, entry
+from models.fold import Rows
+from models.jit import fast_kernel, kernel
+from schemas.signals import Float32, Float64, Int32, Int64, Kind, UInt8
+from schemas.snapshots import checksum, pack, unpack
+
+WINDOW: Final = 50
+DISLIKED: Final = (int(Kind.DISLIKE), int(Kind.HIDE), int(Kind.IMPRESSION))
+
+
+@dataclass(frozen=True, slots=True)
+class Reach:
+    """One weighting of pairs.
+
+    Parameters
+    ----------
+    store, read
+        Weight per step of distance in the history, when a pair is learned and when it is used.
+    back
+        Weight of the reverse pair.
+    tau, floor
+        A pair ``gap`` seconds apart counts ``floor + (1 - floor) * exp(-gap / tau)``.
+    store_window, read_window
+        Steps of history that are looked at.
+    """
+
+    name: str
+    store: float
+    read: float
+    back: float
+    tau: float
+    floor: float
+    store_window: int = WINDOW
+    read_window: int = WINDOW
+
+
+REACHES: Final = (
+    Reach("transitions", 0.9, 0.85, 0.7, 1e12, 1.0),
+    Reach("transitions_minute", 0.95, 0.9, 0.7, 60.0, 0.1),
+    Reach("transitions_hour", 0.9, 0.85, 0.7, 3600.0, 0.05),
+    Reach("transitions_next", 0.5, 0.5, 0.2, 1e12, 1.0, store_window=3, read_window=2),
+)
+
+
+class Transitions:
+    """Distance- and time-weighted pair counts in sparse rows.
+
+    ``score(t) = sum_s read(s) * weight(s, t) / ((out(s) + 5)^0.5 * (count(t) + 5)^0.2)`` over the
+    recent items ``s``, for each reach.  Rows are exact while an item has at most 768 neighbours.
+    """
+
+    VERSION = 1
+    name = "transitions"
+    extras: tuple[str, ...] = ()
+
+    def __init__(self, reaches: tuple[Reach, ...] = REACHES) -> None:
+        self.columns = tuple(r.name for r in reaches)
+        self.width = len(reaches)
+        self.store = _steps([r.store for r in reaches], [r.store_window for r in reaches])
+        self.read = _steps([r.read for r in reaches], [r.read_window for r in reaches])
+        self.time = np.array([[r.back, r.tau, r.floor] for r in reaches])
+        self.pool = NeighbourPool(self.width)
+        self.pool.rows.declare("out", np.float64, (self.width,))
+        self.pool.rows.declare("count", np.float64)
+        self.high = 0
+        self._memo: _Memo | None = None
+
+    def learn(self, rows: Rows) -> None:
+        """Count pairs."""
+        x = rows.interactions
+        n, at = len(x.item), 0
+        while at < n:
+            self.pool.reserve(rows.n_items)
+            r, e = self.pool.rows, self.pool.entries
+            at = _learn(
+                at,
+                (x.item, x.weight, x.ctx_start, x.ctx_item, x.ctx_gap, x.ctx_kind),
+                self.store,
+                self.time,
+                (r["begin"], r["places"], r["used"], e["id"], e["weight"], self.pool.free, self.pool.top),
+                r["out"],
+                r["count"],
+            )
+        self.high = 1 + max(self.high - 1, int(x.item.max(initial=0)), int(x.ctx_item.max(initial=0)))
+
+    def candidates(self, queries: Queries, k: int) -> tuple[Int32, Float32]:
+        """Items that follow the recent ones most."""
+        n = len(queries)
+        items = np.zeros((n, self.width, k), np.int32)
+        values = np.zeros((n, self.width, k), np.float32)
+        self.pool.reserve(queries.n_items)
+        memo = self._reach(queries)
+        stamp = queries.marks.take(n, queries.n_items)
+        _top(
+            (memo.start, memo.item, memo.value),
+            (queries.ban_start, queries.ban_item),
+            queries.marks.stamp,
+            stamp,
+            items,
+            values,
+        )
+        return items, values
+
+    def scores(self, queries: Queries, start: Int32, item: Int32) -> Float32:
+        """Scores of given items."""
+        out = np.zeros((len(item), self.width), np.float32)
+        self.pool.reserve(queries.n_items)
+        memo = self._reach(queries)
+        place = np.zeros(queries.n_items, np.int32)
+        _gather(memo.start, memo.item, memo.value, start, item, place, out)
+        return out
+
+    def _reach(self, queries: Queries) -> "_Memo":
+        """Everything that the recent items reach, per person; kept for the second call."""
+        if self._memo is not None and self._memo.queries is queries:
+            return self._memo
+        r, e = self.pool.rows, self.pool.entries
+        args = (queries.start, queries.item, queries.gap, queries.kind)
+        bound = _bound(queries.start, queries.item, r["used"], queries.n_items)
+        start = np.zeros(len(queries) + 1, np.int64)
+        item = np.empty(bound, np.int32)
+        value = np.empty((bound, self.width), np.float32)
+        scratch = np.zeros((queries.n_items, self.width), np.float32)
+        _accumulate(
+            args,
+            self.read,
+            self.time,
+            (r["begin"], r["places"], e["id"], e["weight"]),
+            r["out"],
+            r["count"],
+            scratch,
+            (start, item, value),
+        )
+        self._memo = _Memo(queries, start, item, value)
+        return self._memo
+
+    def neighbours(self, item: int) -> tuple[Int32, Float32]:
+        """The row of one item: neighbours and weights."""
+        r, e = self.pool.rows, self.pool.entries
+        begin, places = int(r["begin"][item]), int(r["places"][item])
+        ids, weights = e["id"][begin : begin + places], e["weight"][begin : begin + places]
+        return ids[ids > 0], weights[ids > 0]
+
+    def snapshot(self) -> bytes:
+        """All rows."""
+        return pack(self.name, self.VERSION, self._export(), {"high": self.high})
+
+    def _export(self) -> dict[str, npt.NDArray[Any]]:
+        return self.pool.export(self.high)
+
+    def restore(self, data: bytes) -> None:
+        """Become what ``snapshot`` wrote."""
+        arrays, meta = unpack(data, self.name, self.VERSION)
+        self.pool.load(arrays)
+        self.high = meta["high"]
+        self._memo = None
+
+    def checksum(self) -> int:
+        """Of the snapshot."""
+        return checksum(self.snapshot())
+
+
+@dataclass(frozen=True, slots=True)
+class _Memo:
+    queries: Queries
+    start: Int64
+    item: Int32
+    value: Float32
+
+
+def _steps(decay: list[float], window: list[int]) -> Float64:
+    steps = np.arange(WINDOW)
+    return np.array([[d**s if s < w else 0.0 for s in steps] for d, w in zip(decay, window, strict=True)])
+
+
+@kernel
+def ignored(kind: int) -> bool:
+    """Whether a history entry says nothing in favour of its item."""
+    return kind == 4 or kind == 5 or kind == 9  # noqa: PLR1714 - numba compiles this to two jumps
+
+
+@kernel
+def _learn(
+    at: int,
+    x: tuple[Int32, Float32, Int32, Int32, Float32, UInt8],
+    store: Float64,
+    time: Float64,
+    pool: tuple[Int64, Int32, Int32, Int32, Float32, Int64, Int64],
+    out: Float64,
+    count: Float64,
+) -> int:
+    """Learn rows from ``at`` on while the pool has room; returns the first row not learned."""
+    item, weight, ctx_start, ctx_item, ctx_gap, ctx_kind = x
+    begin, places, used, ids, weights, free, top = pool
+    width = store.shape[0]
+    for r in range(at, len(item)):
+        if top[0] + SLACK > len(ids):
+            return r
+        target = item[r]
+        if target == 0 or weight[r] <= 0:
+            continue
+        count[target] += weight[r]
+        first = ctx_start[r]
+        steps = min(ctx_start[r + 1] - first, WINDOW)
+        for j in range(steps):
+            source = ctx_item[first + j]
+            if source == 0 or source == target or ignored(ctx_kind[first + j]):
+                continue
+            there = entry(source, target, begin, places, used, ids, weights, free, top)
+            for m in range(width):
+                near = time[m, 2] + (1.0 - time[m, 2]) * np.exp(-ctx_gap[first + j] / time[m, 1])
+                w = weight[r] * store[m, j] * near
+                weights[there, m] += w
+                out[source, m] += w
+            back = entry(target, source, begin, places, used, ids, weights, free, top)
+            for m in range(width):
+                near = time[m, 2] + (1.0 - time[m, 2]) * np.exp(-ctx_gap[first + j] / time[m, 1])
+                w = weight[r] * store[m, j] * near * time[m, 0]
+                weights[back, m] += w
+                out[target, m] += w
+    return len(item)
+
+
+@kernel
+def _bound(start: Int32, item: Int32, used: Int32, n_items: int) -> int:
+    """How many items a batch can reach at most."""
+    total = 0
+    for u in range(len(start) - 1):
+        reached = 0
+        for j in range(start[u], min(start[u + 1], start[u] + WINDOW)):
+            reached += used[item[j]]
+        total += min(reached, n_items)
+    return total
+
+
+@fast_kernel
+def _accumulate(
+    x: tuple[Int32, Int32, Float32, UInt8],
+    read: Float64,
+    time: Float64,
+    pool: tuple[Int64, Int32, Int32, Float32],
+    out: Float64,
+    count: Float64,
+    scratch: Float32,
+    reached: tuple[Int64, Int32, Float32],
+) -> None:
+    ctx_start, ctx_item, ctx_gap, ctx_kind = x
+    begin, places, ids, weights = pool
+    start, item, value = reached
+    width = read.shape[0]
+    mine = np.empty(width, np.float32)
+    touched = np.zeros(scratch.shape[0], np.bool_)
+    n = 0
+    for u in range(len(start) - 1):
+        first = n
+        for j in range(ctx_start[u], min(ctx_start[u + 1], ctx_start[u] + WINDOW)):
+            source = ctx_item[j]
+            if source == 0 or begin[source] < 0 or ignored(ctx_kind[j]):
+                continue
+            for m in range(width):
+                near = time[m, 2] + (1.0 - time[m, 2]) * np.exp(-ctx_gap[j] / time[m, 1])
+                mine[m] = read[m, j - ctx_start[u]] * near / np.sqrt(out[source, m] + 5.0)
+            for p in range(begin[source], begin[source] + places[source]):
+                target = ids[p]
+                if target == 0:
+                    continue
+                if not touched[target]:
+                    touched[target] = True
+                    item[n] = target
+                    n += 1
+                for m in range(width):
+                    scratch[target, m] += mine[m] * weights[p, m]
+        for p in range(first, n):
+            target = item[p]
+            norm = (count[target] + 5.0) ** -0.2
+            for m in range(width):
+                value[p, m] = scratch[target, m] * norm
+                scratch[target, m] = 0.0
+            touched[target] = False
+        start[u + 1] = n
+
+
+@kernel
+def _top(
+    reached: tuple[Int64, Int32, Float32],
+    bans: tuple[Int32, Int32],
+    marks: Int32,
+    stamp: int,
+    items: Int32,
+    values: Float32,
+) -> None:
+    start, item, value = reached
+    for u in range(len(start) - 1):
+        ban(marks, stamp + u, bans[1], bans[0][u], bans[0][u + 1])
+        for m in range(items.shape[1]):
+            size = 0
+            best_values, best_items = values[u, m], items[u, m]
+            k = len(best_items)
+            for p in range(start[u], start[u + 1]):
+                v = value[p, m]
+                if v <= 0.0 or (size == k and v < best_values[0]) or marks[item[p]] >= stamp + u:
+                    continue
+                size = offer(best_values, best_items, size, v, item[p])
+            unheap(best_values, best_items, size)
+
+
+@kernel
+def _gather(
+    reach_start: Int64,
+    reach_item: Int32,
+    reach_value: Float32,
+    start: Int32,
+    item: Int32,
+    place: Int32,
+    out: Float32,
+) -> None:
+    for u in range(len(start) - 1):
+        for p in range(start[u], start[u + 1]):
+            place[item[p]] = p + 1
+        place[0] = 0
+        for q in range(reach_start[u], reach_start[u + 1]):
+            p = place[reach_item[q]]
+            if p > 0:
+                for m in range(out.shape[1]):
+                    out[p - 1, m] = reach_value[q, m]
+        for p in range(start[u], start[u + 1]):
+            place[item[p]] = 0
