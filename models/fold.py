@@ -91,6 +91,8 @@ class FoldLog:
     ----------
     folds
         Learn in this order.
+    keep_holdout
+        Also feed rows of the holdout arm: for folds that compare arms, never for those that train.
 
     Notes
     -----
@@ -101,8 +103,9 @@ class FoldLog:
 
     VERSION = 1
 
-    def __init__(self, folds: Sequence[Fold]) -> None:
+    def __init__(self, folds: Sequence[Fold], *, keep_holdout: bool = False) -> None:
         self.items = Interner()
+        self.keep_holdout = keep_holdout
         self.folds = tuple(folds)
         self.high_water: dict[tuple[int, int], int] = {}
         self.rows_learned = 0
@@ -138,7 +141,8 @@ class FoldLog:
         return _select(block, lambda rows: _above(rows, applied, cover))
 
     def _translate(self, block: SignalBlock) -> Rows:
-        block = _select(block, _not_holdout)
+        if not self.keep_holdout:
+            block = _select(block, _not_holdout)
         slots = self._slots(block)
         return Rows(
             interactions=_with_slots(block.interactions, slots),

@@ -214,6 +214,16 @@ class AuditSettings(_Section, frozen=True, kw_only=True):
     ----------
     alpha_click, alpha_purchase
         False-alarm probability that each hard guardrail may spend over the whole experiment.
+    alpha_srm
+        The same for the check that traffic splits as configured.
+    min_events
+        First conversions in the smaller arm before an interval is published.
+    margin
+        Relative loss that still counts as "not inferior".
+    max_persons
+        Persons followed exactly; past it the auditor follows a random half, quarter, … of them.
+    directory
+        Of the auditor's snapshot.
     """
 
     period_seconds: Positive = 60.0
@@ -221,6 +231,9 @@ class AuditSettings(_Section, frozen=True, kw_only=True):
     alpha_purchase: Annotated[float, Meta(gt=0, lt=1)] = 0.02
     alpha_srm: Annotated[float, Meta(gt=0, lt=1)] = 0.001
     min_events: Count = 50
+    margin: Annotated[float, Meta(gt=0, lt=1)] = 0.05
+    max_persons: Count = 5_000_000
+    directory: str = ".data/audit"
 
 
 class ApiSettings(_Section, frozen=True, kw_only=True):
