@@ -1,0 +1,385 @@
+"""Every metric of Streamwise: the only place that knows Prometheus.
+
+The rooms tell *observers* what happened (``streams/observer.py``, ``workers/encoder/observer.py``,
+``deploy/api/observer.py``); the adapters here count it.  Names are fixed: a quantity ends in its unit
+(``_seconds``, ``_bytes``, ``_ratio``), a counter in ``_total``; labels come from closed sets and never
+hold an id of a person, an item or a decision.  ``docs/metrics.md`` lists all of them, and a test
+compares the two.
+"""
+
+from collections.abc import Sequence
+
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
+from prometheus_client.exposition import CONTENT_TYPE_LATEST, generate_latest
+
+from deploy.health import Answer
+from schemas.recommendations import RUNGS
+from schemas.reports import CausalReport
+
+LIST_SECONDS = (0.005, 0.01, 0.02, 0.035, 0.05, 0.08, 0.12, 0.2, 0.35, 0.5, 1, 2, 5, 10)
+"""Event to list: the limits to watch are 80 ms (median) and 200 ms (p99)."""
+
+WORK_SECONDS = (0.0002, 0.0005, 0.001, 0.002, 0.004, 0.008, 0.015, 0.03, 0.06, 0.12, 0.25, 1)
+"""Slices of computing: a batch of lists, a run of events, a slice of learning."""
+
+WAIT_SECONDS = (0.01, 0.03, 0.1, 0.3, 1, 3, 10, 30, 60)
+"""Things that wait for the broker: checkpoints, takeovers, snapshots."""
+
+HTTP_SECONDS = (0.001, 0.003, 0.01, 0.03, 0.06, 0.1, 0.2, 0.5, 1, 2, 5)
+
+SIZES = (1e3, 4e3, 16e3, 64e3, 256e3, 1e6, 4e6, 16e6, 64e6, 256e6)
+
+BATCH = (1, 2, 4, 8, 16, 32, 48, 64, 128, 256)
+
+
+class Metrics:
+    """The registry of one process and all adapters that count into it.
+
+    Parameters
+    ----------
+    registry
+        Injected, so that two processes' worth of metrics can live in one test.
+
+    Examples
+    --------
+    >>> metrics = Metrics()
+    >>> metrics.stream.on_shed("superseded", 3)
+    >>> metrics.registry.get_sample_value("streamwise_shed_triggers_total", {"reason": "superseded"})
+    3.0
+    """
+
+    def __init__(self, registry: CollectorRegistry | None = None) -> None:
+        self.registry = registry or CollectorRegistry()
+        self.stream = StreamMetrics(self.registry)
+        self.encoder = EncoderMetrics(self.registry)
+        self.encode = EncodeMetrics(self.registry)
+        self.view = ViewMetrics(self.registry)
+        self.api = ApiMetrics(self.registry)
+
+    def render(self) -> Answer:
+        """The answer of ``/metrics``."""
+        return 200, CONTENT_TYPE_LATEST, generate_latest(self.registry)
+
+    def names(self) -> list[str]:
+        """Every metric's full name, sorted."""
+        found = self.registry.collect()
+        return sorted(metric.name + ("_total" if metric.type == "counter" else "") for metric in found)
+
+
+class StreamMetrics:
+    """Counts what ``streams.observer.StreamObserver`` tells."""
+
+    def __init__(self, registry: CollectorRegistry) -> None:
+        self._messages = _counter(registry, "intake_messages", "Messages that intake read.", ["topic"])
+        self._events = _counter(registry, "intake_events", "Canonical events that intake routed.", ["topic"])
+        self._clamped = _counter(
+            registry, "intake_clamped_events", "Events from the future, clamped.", ["topic"]
+        )
+        self._dead = _counter(
+            registry, "dead_letters", "Messages that could not be read.", ["stage", "error"]
+        )
+        self._applied = _counter(registry, "applied_events", "Events applied to user state.", ["partition"])
+        self._applying = _histogram(registry, "apply_seconds", "Applying one run of events.", WORK_SECONDS)
+        self._signals = _histogram(registry, "signals_block_bytes", "Size of a signals block.", SIZES)
+        self._lists = _counter(
+            registry, "lists", "Lists published, by rung of the degradation ladder.", ["rung"]
+        )
+        self._latency = _histogram(
+            registry,
+            "event_to_recommendation_seconds",
+            "From an event to the list that it triggered.",
+            LIST_SECONDS,
+        )
+        self._batch = _histogram(registry, "list_batch_lists", "Lists scored in one batch.", BATCH)
+        self._scoring = _histogram(
+            registry, "list_batch_seconds", "Scoring one batch of lists.", WORK_SECONDS
+        )
+        self._shed = _counter(
+            registry, "shed_triggers", "Triggers that got no list of their own.", ["reason"]
+        )
+        self._checkpoints = _histogram(
+            registry, "checkpoint_seconds", "Making dirty blocks durable.", WAIT_SECONDS
+        )
+        self._blocks = _counter(registry, "checkpoint_blocks", "User blocks written.", ["partition"])
+        self._written = _histogram(registry, "checkpoint_bytes", "Size of one checkpoint.", SIZES)
+        self._takeovers = _histogram(registry, "takeover_seconds", "Taking a partition over.", WAIT_SECONDS)
+        self._undecided = _counter(
+            registry, "takeover_undecided_triggers", "Triggers found without a decision."
+        )
+        self._rows = _counter(registry, "learned_rows", "Rows of the signals log that the folds took.")
+        self._learning = _histogram(registry, "learn_slice_seconds", "One slice of learning.", WORK_SECONDS)
+        self._offset = _gauge(registry, "learned_offset", "Offset of the signals log that is learned.")
+        self._lag = _gauge(registry, "learner_lag_blocks", "Signals blocks not learned yet.")
+        self._snapshots = _histogram(registry, "snapshot_seconds", "Writing a snapshot.", WAIT_SECONDS)
+        self._snapshot_size = _gauge(registry, "snapshot_bytes", "Size of the newest snapshot.")
+        for rung in RUNGS:
+            self._lists.labels(rung)
+
+    def on_intake(self, topic: str, messages: int, events: int, clamped: int) -> None:
+        """Intake read ``messages`` and routed ``events``; ``clamped`` had a time in the future."""
+        self._messages.labels(topic).inc(messages)
+        self._events.labels(topic).inc(events)
+        self._clamped.labels(topic).inc(clamped)
+
+    def on_dead_letter(self, stage: str, error: str) -> None:
+        """A message could not be read."""
+        self._dead.labels(stage, error).inc()
+
+    def on_applied(self, partition: int, events: int, seconds: float) -> None:
+        """User state took a run of events."""
+        self._applied.labels(str(partition)).inc(events)
+        self._applying.observe(seconds)
+
+    def on_signals(self, partition: int, size: int) -> None:
+        """A signals block was appended."""
+        del partition
+        self._signals.observe(size)
+
+    def on_list(self, rung: str, seconds: float) -> None:
+        """A list was published."""
+        self._lists.labels(rung).inc()
+        self._latency.observe(seconds)
+
+    def on_batch(self, lists: int, seconds: float) -> None:
+        """Lists were scored in one batch."""
+        self._batch.observe(lists)
+        self._scoring.observe(seconds)
+
+    def on_shed(self, reason: str, triggers: int) -> None:
+        """Triggers were dropped."""
+        self._shed.labels(reason).inc(triggers)
+
+    def on_checkpoint(self, partition: int, blocks: int, size: int, seconds: float) -> None:
+        """Dirty blocks were made durable."""
+        self._blocks.labels(str(partition)).inc(blocks)
+        self._written.observe(size)
+        self._checkpoints.observe(seconds)
+
+    def on_takeover(self, partition: int, blocks: int, undecided: int, seconds: float) -> None:
+        """A partition was taken over."""
+        del partition, blocks
+        self._undecided.inc(undecided)
+        self._takeovers.observe(seconds)
+
+    def on_learned(self, offset: int, rows: int, seconds: float) -> None:
+        """The learner folded a slice."""
+        self._offset.set(offset)
+        self._rows.inc(rows)
+        self._learning.observe(seconds)
+
+    def on_learner_lag(self, blocks: int) -> None:
+        """So many blocks are not learned yet."""
+        self._lag.set(blocks)
+
+    def on_snapshot(self, offset: int, size: int, seconds: float) -> None:
+        """A snapshot was written."""
+        del offset
+        self._snapshot_size.set(size)
+        self._snapshots.observe(seconds)
+
+
+class EncoderMetrics:
+    """Counts what ``workers.encoder.observer.EncoderObserver`` tells."""
+
+    def __init__(self, registry: CollectorRegistry) -> None:
+        self._texts = _counter(registry, "encoder_texts", "Texts encoded.")
+        self._tokens = _counter(registry, "encoder_tokens", "Tokens of the texts encoded.")
+        self._padded = _counter(registry, "encoder_padded_tokens", "Tokens computed, padding included.")
+        self._seconds = _histogram(registry, "encoder_batch_seconds", "Encoding one batch.", WORK_SECONDS)
+        self._hits = _counter(registry, "encoder_cache_hits", "Vectors that came from a cache.", ["level"])
+        self._joined = _counter(registry, "encoder_joined_texts", "Texts that were in flight already.")
+        self._failed = _counter(registry, "encoder_failed_texts", "Texts that could not be encoded.")
+        self._open = _gauge(registry, "encoder_cache_circuit_open", "1 while Redis is left alone.")
+
+    def batch_encoded(self, texts: int, tokens: int, padded: int, seconds: float) -> None:
+        """A batch left the encoder."""
+        self._texts.inc(texts)
+        self._tokens.inc(tokens)
+        self._padded.inc(padded)
+        self._seconds.observe(seconds)
+
+    def cache_hit(self, level: str, texts: int) -> None:
+        """Vectors came from a cache."""
+        self._hits.labels(level).inc(texts)
+
+    def text_joined(self) -> None:
+        """A text was already being encoded."""
+        self._joined.inc()
+
+    def text_failed(self) -> None:
+        """A text could not be encoded."""
+        self._failed.inc()
+
+    def circuit_opened(self, reason: str) -> None:
+        """Redis is left alone."""
+        del reason
+        self._open.set(1)
+
+    def circuit_closed(self) -> None:
+        """Redis answers again."""
+        self._open.set(0)
+
+
+class EncodeMetrics:
+    """Counts what ``streams.encode.EncodeObserver`` tells."""
+
+    def __init__(self, registry: CollectorRegistry) -> None:
+        self._embeddings = _counter(registry, "encode_embeddings", "Vectors of items sent.")
+        self._unchanged = _counter(
+            registry, "encode_unchanged_items", "Updates of items that left their text."
+        )
+        self._tombstones = _counter(registry, "encode_tombstones", "Items delisted, or left without a text.")
+        self._refused = _counter(registry, "encode_refused_items", "Items sent to the dead letters.")
+
+    def embedding_published(self) -> None:
+        """A vector was sent."""
+        self._embeddings.inc()
+
+    def item_unchanged(self) -> None:
+        """An update left the text as it was."""
+        self._unchanged.inc()
+
+    def item_without_text(self) -> None:
+        """An item was delisted, or has no text."""
+        self._tombstones.inc()
+
+    def item_refused(self, error_class: str) -> None:
+        """An item went to the dead letters."""
+        del error_class
+        self._refused.inc()
+
+
+class ViewMetrics:
+    """Counts what ``streams.view.ViewObserver`` tells."""
+
+    def __init__(self, registry: CollectorRegistry) -> None:
+        self._stored = _counter(registry, "redis_view_lists", "Lists written to the Redis view.")
+        self._refused = _counter(registry, "redis_view_unreadable_lists", "Lists that could not be read.")
+        self._lost = _counter(registry, "redis_view_losses", "Times that Redis had lost the view.")
+        self._failed = _counter(registry, "redis_view_failures", "Times that Redis did not answer.")
+
+    def lists_stored(self, lists: int) -> None:
+        """Lists were written."""
+        self._stored.inc(lists)
+
+    def list_refused(self) -> None:
+        """A message could not be read."""
+        self._refused.inc()
+
+    def view_lost(self) -> None:
+        """Redis does not hold what was written."""
+        self._lost.inc()
+
+    def redis_failed(self, reason: str) -> None:
+        """Redis did not answer."""
+        del reason
+        self._failed.inc()
+
+
+class ApiMetrics:
+    """Counts what ``deploy.api.observer.ApiObserver`` tells."""
+
+    def __init__(self, registry: CollectorRegistry) -> None:
+        self._http = _histogram(
+            registry, "http_request_seconds", "Answering HTTP requests.", HTTP_SECONDS, ["route", "status"]
+        )
+        self._events = _counter(registry, "seen_events", "Events read back from the log.", ["kind"])
+        self._lists = _counter(registry, "seen_lists", "Lists read from recommendations.", ["rung", "arm"])
+        self._latency = _histogram(
+            registry, "seen_event_to_recommendation_seconds", "Event to list, by record times.", LIST_SECONDS
+        )
+        self._unreadable = _counter(
+            registry, "unreadable_records", "Records passed over by the view.", ["topic"]
+        )
+        self._viewers = _gauge(registry, "page_viewers", "Live pages that are open.")
+        self._ndcg = _gauge(registry, "component_ndcg_ratio", "Live prequential NDCG@10.", ["component"])
+        self._causal = CausalGauges(registry)
+
+    def on_response(self, route: str, status: int, seconds: float) -> None:
+        """A request was answered."""
+        self._http.labels(route, f"{status // 100}xx").observe(seconds)
+
+    def on_event(self, kind: str) -> None:
+        """An event was read back."""
+        self._events.labels(kind).inc()
+
+    def on_list(self, rung: str, arm: str) -> None:
+        """A list was read."""
+        self._lists.labels(rung, arm).inc()
+
+    def on_latency(self, seconds: float) -> None:
+        """A list followed its trigger by so much."""
+        self._latency.observe(seconds)
+
+    def on_scores(self, ndcg: dict[str, float]) -> None:
+        """Live NDCG@10 by component."""
+        for component, value in ndcg.items():
+            self._ndcg.labels(component).set(value)
+
+    def on_report(self, report: CausalReport) -> None:
+        """A causal report was read."""
+        self._causal.set(report)
+
+    def on_unreadable(self, topic: str) -> None:
+        """A record could not be read."""
+        self._unreadable.labels(topic).inc()
+
+    def on_viewers(self, count: int) -> None:
+        """So many pages are open."""
+        self._viewers.set(count)
+
+
+class CausalGauges:
+    """The causal strip as gauges: the newest report of each metric."""
+
+    def __init__(self, registry: CollectorRegistry) -> None:
+        labels = ["experiment", "metric"]
+        self._lift = _gauge(registry, "causal_lift_ratio", "Relative lift; absent if withheld.", labels)
+        self._lower = _gauge(registry, "causal_lift_lower_ratio", "Lower end of the lift's interval.", labels)
+        self._upper = _gauge(registry, "causal_lift_upper_ratio", "Upper end of the lift's interval.", labels)
+        self._down = _gauge(registry, "causal_log_e_down", "Log e-value against 'not worse'.", labels)
+        self._up = _gauge(registry, "causal_log_e_up", "Log e-value against 'not better'.", labels)
+        self._srm = _gauge(registry, "causal_log_e_srm", "Log e-value against the configured split.", labels)
+        self._gates = _gauge(
+            registry, "causal_failed_gates", "Gates that forbid to publish a figure.", labels
+        )
+        self._persons = _gauge(registry, "causal_persons", "Persons exposed.", [*labels, "arm"])
+        self._epoch = _gauge(registry, "causal_policy_epoch", "Policy epoch that was checked.", labels)
+
+    def set(self, report: CausalReport) -> None:
+        """Show this report; a figure that a gate withholds is taken away, not left standing."""
+        labels = (report.experiment, report.metric)
+        for gauge, value in (
+            (self._lift, report.estimate),
+            (self._lower, report.lower),
+            (self._upper, report.upper),
+        ):
+            if value is not None:
+                gauge.labels(*labels).set(value)
+            elif labels in gauge._metrics:  # noqa: SLF001  remove() of an absent child raises
+                gauge.remove(*labels)
+        self._down.labels(*labels).set(report.log_e_down)
+        self._up.labels(*labels).set(report.log_e_up)
+        self._srm.labels(*labels).set(report.log_e_srm)
+        self._gates.labels(*labels).set(sum(not gate.passed for gate in report.gates))
+        self._persons.labels(*labels, "treatment").set(report.n_treatment)
+        self._persons.labels(*labels, "holdout").set(report.n_holdout)
+        self._epoch.labels(*labels).set(report.epoch)
+
+
+def _counter(registry: CollectorRegistry, name: str, help: str, labels: Sequence[str] = ()) -> Counter:  # noqa: A002
+    return Counter(name, help, labels, namespace="streamwise", registry=registry)
+
+
+def _gauge(registry: CollectorRegistry, name: str, help: str, labels: Sequence[str] = ()) -> Gauge:  # noqa: A002
+    return Gauge(name, help, labels, namespace="streamwise", registry=registry)
+
+
+def _histogram(
+    registry: CollectorRegistry,
+    name: str,
+    help: str,  # noqa: A002
+    buckets: Sequence[float],
+    labels: Sequence[str] = (),
+) -> Histogram:
+    return Histogram(name, help, labels, namespace="streamwise", registry=registry, buckets=buckets)
