@@ -1,0 +1,127 @@
+"""All roles on this machine as child processes of one: started in order, watched, ended together.
+
+The supervisor restarts nothing: a role that ends by itself is reported with the last thing it said.
+No child outlives it, whatever ends it (``deploy.process.spawn``).
+"""
+
+import subprocess
+import sys
+import time
+from collections.abc import Mapping
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+import msgspec
+
+from deploy.cli.options import SETTINGS_VARIABLE
+from deploy.embedded.broker import EmbeddedBroker
+from deploy.process import kill_group, spawn
+from schemas.settings import Settings
+
+GRACE_SECONDS = 6.0
+"""What roles get to end by themselves; the broker, which goes last, gets 2 s more."""
+
+
+class Supervisor:
+    """The children of one run.
+
+    Parameters
+    ----------
+    directory
+        Of this run: ``settings.toml`` and one log per role; made if missing.
+    settings
+        Of all roles.
+    broker
+        Started before; stopped last.  None for a cluster that is not ours.
+    """
+
+    def __init__(self, directory: Path, settings: Settings, broker: EmbeddedBroker | None = None) -> None:
+        directory.mkdir(parents=True, exist_ok=True)
+        self.directory = directory
+        self.settings = settings
+        self.broker = broker
+        self.roles: dict[str, subprocess.Popen[bytes]] = {}
+        self.settings_file = directory / "settings.toml"
+        self.settings_file.write_text(to_toml(msgspec.to_builtins(settings)), "utf-8")
+
+    def start(self, role: str, **environment: str) -> None:
+        """Start ``streamwise ROLE`` with this run's settings."""
+        command = [sys.executable, "-m", "deploy.cli", role]
+        variables = {SETTINGS_VARIABLE: str(self.settings_file.resolve()), **environment}
+        self.roles[role] = spawn(command, log=self.log(role), environment=variables)
+
+    def log(self, role: str) -> Path:
+        """Where a role's output goes."""
+        return self.directory / f"{role}.log"
+
+    def ended(self) -> dict[str, str]:
+        """Roles that are gone though nobody stopped them, each with its status and last words."""
+        gone = {
+            role: f"ended with status {process.returncode}: {self.last_words(role)}"
+            for role, process in self.roles.items()
+            if process.poll() is not None
+        }
+        if self.broker is not None and not self.broker.alive():
+            gone["broker"] = "ended"
+        return gone
+
+    def last_words(self, role: str) -> str:
+        """The last line that a role wrote."""
+        try:
+            lines = self.log(role).read_text("utf-8", errors="replace").strip().splitlines()
+        except FileNotFoundError:
+            return "it said nothing"
+        return lines[-1] if lines else "it said nothing"
+
+    def stop(self) -> None:
+        """End all roles together, then the broker; what does not end in time is killed."""
+        for process in self.roles.values():
+            if process.poll() is None:
+                process.terminate()
+        deadline = time.monotonic() + GRACE_SECONDS
+        for process in self.roles.values():
+            try:
+                process.wait(max(0.0, deadline - time.monotonic()))
+            except subprocess.TimeoutExpired:
+                kill_group(process)
+                process.wait()
+        if self.broker is not None:
+            self.broker.stop()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.stop()
+
+
+def to_toml(tree: Mapping[str, Any]) -> str:
+    """A settings tree as TOML; None is left out, which means the default.
+
+    Examples
+    --------
+    >>> print(to_toml({"kafka": {"bootstrap": "b:1", "tls": False, "username": None}}))
+    [kafka]
+    bootstrap = "b:1"
+    tls = false
+    """
+    sections = []
+    for section, table in tree.items():
+        lines = [f"{key} = {_value(value)}" for key, value in table.items() if value is not None]
+        sections.append("\n".join([f"[{section}]", *lines]))
+    return "\n\n".join(sections)
+
+
+def _value(value: object) -> str:
+    match value:
+        case dict():
+            inner = ", ".join(f"{_value(k)} = {_value(v)}" for k, v in value.items() if v is not None)
+            return f"{{{inner}}}"
+        case list() | tuple():
+            return f"[{', '.join(_value(v) for v in value)}]"
+        case _:
+            # JSON's strings, numbers and booleans are TOML's.
+            return msgspec.json.encode(value).decode()
