@@ -4,14 +4,15 @@ Source: 84.51°, "The Complete Journey", in the packaging of github.com/bradleyb
 a sample of 75,000 purchase lines of 2017.  ``build_complete_journey.py`` makes the shipped file from
 the CSV files; this module reads it.
 
-The file is zstd over: 4 bytes length of a msgpack header, the header (texts, column names and
-dtypes), the columns back to back.  Sorted columns are stored as differences, which compress better.
+The file is a magic, a CRC-32, and zstd over: 4 bytes length of a msgpack header, the header (ids and
+texts), the columns back to back.  The times are stored as differences, which compress better.
 """
 
 from dataclasses import dataclass
 from functools import cached_property
 from importlib.resources import files
 from typing import Any
+from zlib import crc32
 
 import cramjam
 import msgspec
@@ -148,7 +149,8 @@ def pack(header: Header, columns: dict[str, npt.NDArray[Any]]) -> bytes:
     head = msgspec.msgpack.encode(header)
     stored = {**columns, "seconds": np.diff(columns["seconds"], prepend=0)}
     body = b"".join(np.ascontiguousarray(stored[n], d).tobytes() for n, d in COLUMNS.items())
-    return MAGIC + bytes(cramjam.zstd.compress(len(head).to_bytes(4, "little") + head + body, level=19))
+    packed = bytes(cramjam.zstd.compress(len(head).to_bytes(4, "little") + head + body, level=19))
+    return MAGIC + crc32(packed).to_bytes(4, "little") + packed
 
 
 def unpack(data: bytes) -> CompleteJourney:
@@ -161,8 +163,10 @@ def unpack(data: bytes) -> CompleteJourney:
     """
     if data[:4] != MAGIC:
         raise CorruptBlockError("magic", data[:4], f"the data file begins with {MAGIC!r}: install it again")
+    if crc32(data[8:]).to_bytes(4, "little") != data[4:8]:
+        raise CorruptBlockError("checksum", data[4:8], "the data file is damaged: install it again")
     try:
-        body = bytes(cramjam.zstd.decompress(data[4:]))
+        body = bytes(cramjam.zstd.decompress(data[8:]))
         start = 4 + int.from_bytes(body[:4], "little")
         header = msgspec.msgpack.decode(body[4:start], type=Header)
         columns = _columns(header, memoryview(body)[start:])
