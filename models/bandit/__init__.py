@@ -1,0 +1,1 @@
+"""What an item is worth, and how sure we are: posteriors and their draws."""

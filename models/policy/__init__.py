@@ -1,0 +1,1 @@
+"""From utilities to a list that knows its own probability."""

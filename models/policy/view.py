@@ -1,0 +1,94 @@
+"""Which policy serves: one immutable view per batch, switched by rows of the log alone."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from typing import Literal
+
+from models.experiments import Experiment
+from models.fold import Rows
+from models.policy.rules import Rules
+from models.policy.safe import SafePolicy
+from schemas.control import ControlRow, PolicySwitch
+from schemas.settings import PolicySettings
+from schemas.snapshots import checksum, pack, unpack
+
+PolicyName = Literal["treatment", "safe"]
+
+
+@dataclass(frozen=True, slots=True)
+class PolicyView:
+    """Everything that a batch of lists obeys; it never changes, a new one replaces it.
+
+    Parameters
+    ----------
+    epoch, policy
+        Who serves the treatment arm; the holdout is always served by the safe policy.
+    rules
+        By surface; those under ``""`` are everybody's.
+    control
+        The safe policy's own numbers.
+    """
+
+    settings: PolicySettings
+    experiment: Experiment
+    epoch: int = 0
+    policy: PolicyName = "treatment"
+    rules: Mapping[str, Rules] = field(default_factory=dict)
+    control: SafePolicy = field(default_factory=SafePolicy)
+
+    def on_safe(self) -> "PolicyView":
+        """The same view served by the safe policy: for a worker that has lagged too long to be trusted."""
+        return replace(self, policy="safe")
+
+
+class PolicyState:
+    """The policy in force: a fold of the control rows of ``signals``.
+
+    A switch applies only where it continues the current epoch of its own experiment
+    (compare-and-set), so replayed and competing switches change nothing.
+
+    Examples
+    --------
+    >>> state = PolicyState(PolicyView(PolicySettings(), Experiment("launch", 0.1)))
+    >>> switch = PolicySwitch("launch", 0, 1, "safe", "fewer purchases: e-value 212", ts=0)
+    >>> state.apply(switch), state.view.policy, state.view.epoch
+    (True, 'safe', 1)
+    >>> state.apply(switch), state.view.epoch
+    (False, 1)
+    """
+
+    name = "policy"
+    VERSION = 1
+
+    def __init__(self, view: PolicyView) -> None:
+        self.view = view
+
+    def apply(self, row: ControlRow) -> bool:
+        """Obey one control row; whether it changed anything."""
+        if not isinstance(row, PolicySwitch) or row.experiment != self.view.experiment.name:
+            return False
+        if row.from_epoch != self.view.epoch:
+            return False
+        self.view = replace(self.view, epoch=row.to_epoch, policy=row.policy)
+        return True
+
+    def learn(self, rows: Rows) -> None:
+        """Obey the control rows of a block, in order."""
+        for row in rows.controls:
+            self.apply(row)
+
+    def snapshot(self) -> bytes:
+        """Experiment, epoch and policy."""
+        view = self.view
+        meta = {"experiment": view.experiment.name, "epoch": view.epoch, "policy": view.policy}
+        return pack(self.name, self.VERSION, {}, meta)
+
+    def restore(self, data: bytes) -> None:
+        """Become what ``snapshot`` wrote; the state of another experiment is not taken over."""
+        _, meta = unpack(data, self.name, self.VERSION)
+        if meta["experiment"] == self.view.experiment.name:
+            self.view = replace(self.view, epoch=meta["epoch"], policy=meta["policy"])
+
+    def checksum(self) -> int:
+        """Of the snapshot."""
+        return checksum(self.snapshot())
