@@ -16,7 +16,6 @@ from models.causal.persons import CLICKED, HELD, LIMIT, MIXED, PRESENT, PURCHASE
 from models.fold import Rows
 from models.jit import kernel
 from schemas.control import PolicySwitch
-from schemas.errors import SnapshotError
 from schemas.signals import Arm, ExposureRows, Float64, Int32, Int64, Kind, RewardRows, UInt8, UInt64
 from schemas.snapshots import checksum, pack, unpack
 
@@ -69,8 +68,9 @@ class Ledger:
     Notes
     -----
     A switch to ``"safe"`` ends the experiment: its figures stay as they were when it was decided.  A
-    switch back to ``"treatment"`` starts over with nobody exposed.  Only rewards that name their
-    decision count: inference would credit whichever list guessed best what people did anyway.
+    switch back to ``"treatment"`` starts over with nobody exposed.  One experiment runs at a time: what
+    stands before another experiment's switch was that one's, and is forgotten.  Only rewards that name
+    their decision count: inference would credit whichever list guessed best what people did anyway.
     """
 
     name = "causal-ledger"
@@ -120,7 +120,10 @@ class Ledger:
         people.thin()
 
     def _switch(self, control: PolicySwitch) -> None:
-        if control.experiment != self.experiment or control.from_epoch != self.epoch:
+        if control.experiment != self.experiment:
+            self._clear()
+            return
+        if control.from_epoch != self.epoch:
             return
         self.epoch, self.policy, self.reason = control.to_epoch, control.policy, control.reason
         if control.policy == "treatment":
@@ -192,18 +195,16 @@ class Ledger:
         return pack(self.name, self.VERSION, arrays, meta)
 
     def restore(self, data: bytes) -> None:
-        """Become what ``snapshot`` wrote.
+        """Become what ``snapshot`` wrote; books of another experiment are not taken over.
 
         Raises
         ------
         SnapshotError
-            Damaged, of another version, or of another experiment; the state is then unchanged.
+            Damaged, or of another version; the state is then unchanged.
         """
         arrays, meta = unpack(data, self.name, self.VERSION)
         if meta["experiment"] != self.experiment:
-            raise SnapshotError(
-                f"{self.name}: the snapshot is of experiment {meta['experiment']!r}, not {self.experiment!r}"
-            )
+            return
         self.persons.clear()
         self.persons.thinned = meta["thinned"]
         self.persons.load(arrays["keys"], arrays["flags"])

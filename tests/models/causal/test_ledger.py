@@ -10,7 +10,7 @@ from models.causal.persons import Persons
 from models.causal.synthetic import Truth, experiment
 from models.fold import FoldLog, take
 from schemas.control import PolicySwitch
-from schemas.errors import CoverGapError, SnapshotError
+from schemas.errors import CoverGapError
 from schemas.signals import Cover, Kind, SignalBlock
 
 TRUTH = Truth(click=(0.3, 0.4), purchase=(0.1, 0.1), holdout=0.2)
@@ -138,10 +138,19 @@ def test_restored_books_go_on_as_if_nothing_happened() -> None:
     assert second.folds[0].checksum() == keep_books(log).checksum()
 
 
-def test_a_snapshot_of_another_experiment_is_refused() -> None:
-    """Its persons were split by another hash."""
-    with pytest.raises(SnapshotError, match="launch"):
-        Ledger("relaunch").restore(keep_books(blocks()).snapshot())
+def test_books_of_another_experiment_are_not_taken_over() -> None:
+    """Its persons were split by another hash: a new experiment begins with nobody."""
+    ledger = Ledger("relaunch")
+    ledger.restore(keep_books(blocks()).snapshot())
+    assert sum(ledger.tally(Kind.CLICK).persons) == 0
+
+
+def test_what_another_experiment_did_is_not_ours() -> None:
+    """Its switch ends its time in the log: a relaunch is not judged by what it replaced."""
+    old, new = blocks(500), blocks(300, seed=3, first=500)
+    ledger = keep_books([*old, switch(1, "safe", "former"), *new])
+    assert sum(ledger.tally(Kind.CLICK).persons) == 300
+    assert (ledger.epoch, ledger.policy) == (0, "treatment")
 
 
 def test_rows_of_a_former_epoch_do_not_count_after_the_switch() -> None:
@@ -162,7 +171,7 @@ def test_a_new_treatment_starts_with_nobody() -> None:
 
 @pytest.mark.parametrize("row", [switch(2, "safe"), switch(1, "safe", "another")])
 def test_only_the_next_epoch_of_our_experiment_is_obeyed(row: SignalBlock) -> None:
-    """Compare-and-set: stale, premature and foreign switches change nothing."""
+    """Compare-and-set: stale, premature and foreign switches are not obeyed."""
     ledger = keep_books([row])
     assert (ledger.epoch, ledger.policy) == (0, "treatment")
 

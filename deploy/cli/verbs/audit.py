@@ -1,0 +1,138 @@
+"""``streamwise audit``: checks the running experiment, reports, and rolls a harmful policy back."""
+
+import asyncio
+from contextlib import ExitStack
+from math import log
+
+import click
+import msgspec
+from typing_extensions import override  # an aiokafka requirement; typing has it from 3.12
+
+from deploy.cli.options import as_json, dry_run, with_settings
+from deploy.cli.output import print_json, print_table
+from deploy.health import Health, operations_server
+from deploy.metrics import Metrics
+from deploy.signals import stop_on_signals
+from schemas.control import PolicySwitch
+from schemas.reports import CausalReport
+from schemas.settings import Settings
+from streams.auditor import Auditor, NullAuditObserver
+from streams.provision import provision
+
+COLUMNS = ("metric", "treatment", "holdout", "lift", "lower", "upper", "log e (worse)", "verdict")
+
+
+class Teller(NullAuditObserver):
+    """Says on stderr what must not pass unnoticed."""
+
+    @override
+    def on_corrupt(self, offset: int, reason: str) -> None:
+        click.echo(f"signals/{offset}: {reason}", err=True)
+
+    @override
+    def on_switch(self, row: PolicySwitch) -> None:
+        epochs = f"epoch {row.from_epoch} to {row.to_epoch}"
+        click.echo(f"ROLLBACK {row.experiment}: {epochs}: {row.reason}", err=True)
+
+    @override
+    def on_snapshot_refused(self, reason: str) -> None:
+        click.echo(f"snapshot not used: {reason}", err=True)
+
+
+class Printer(Teller):
+    """Prints every report as it is made: a line, or a JSON object a line."""
+
+    def __init__(self, *, as_json: bool) -> None:
+        self._as_json = as_json
+
+    @override
+    def on_report(self, report: CausalReport) -> None:
+        if self._as_json:
+            click.echo(msgspec.json.encode(report))
+        else:
+            click.echo(line(report))
+
+
+@click.command("audit")
+@click.option("--once", is_flag=True, help="Audit the log as it stands, print the reports, and end.")
+@dry_run
+@as_json
+@with_settings
+def command(settings: Settings, *, once: bool, dry_run: bool, as_json: bool) -> None:
+    """Compare treatment and holdout at every period, until Ctrl-C.
+
+    Reports go to ``causal-reports``.  When an e-value passes its limit the safe policy is ordered by a row
+    of ``signals``; every worker obeys it.  With --dry-run nothing is written anywhere.
+    """
+    if not dry_run:
+        asyncio.run(_provision(settings))
+    if once:
+        auditor = Auditor(settings, observer=Teller(), dry_run=dry_run)
+        show(asyncio.run(auditor.once()), as_json=as_json)
+        return
+    auditor = Auditor(settings, observer=Printer(as_json=as_json), dry_run=dry_run)
+    with ExitStack() as stack:
+        if settings.api.metrics_port:
+            serve = operations_server(
+                settings.api.host, settings.api.metrics_port, Health(), Metrics().render
+            )
+            stack.enter_context(serve)
+        asyncio.run(_until_stopped(auditor))
+
+
+def show(reports: tuple[CausalReport, ...], *, as_json: bool) -> None:
+    """All reports of one audit."""
+    if as_json:
+        print_json({"reports": reports})
+        return
+    print_table(COLUMNS, [cells(report) for report in reports], title=reports[0].experiment)
+    for report in reports:
+        for gate in report.gates:
+            if not gate.passed:
+                click.echo(f"{report.metric}: gate {gate.name}: {gate.reason}")
+        if report.action != "none":
+            click.echo(f"{report.metric}: {report.action}")
+
+
+def cells(report: CausalReport) -> tuple[object, ...]:
+    """A report as a row of ``COLUMNS``."""
+    return (
+        report.metric,
+        f"{report.events_treatment:,} of {report.n_treatment:,}",
+        f"{report.events_holdout:,} of {report.n_holdout:,}",
+        report.estimate,
+        report.lower,
+        report.upper,
+        report.log_e_down,
+        report.verdict,
+    )
+
+
+def line(report: CausalReport) -> str:
+    """A report in one line.
+
+    Examples
+    --------
+    >>> line(CausalReport(report_id="1", experiment="launch", metric="click", ts=0, epoch=0,
+    ...     signals_offset=7, n_treatment=900, n_holdout=100, events_treatment=90, events_holdout=9,
+    ...     estimate=None, lower=None, upper=None, log_e_down=-1.0, log_e_up=0.0, log_e_srm=0.0,
+    ...     alpha=0.01, gates=(), verdict="insufficient", action="none"))
+    'launch click: 90/900 with, 9/100 without, lift withheld, log e -1.00 of 4.61: insufficient'
+    """
+    lift = "withheld"
+    if report.estimate is not None and report.lower is not None and report.upper is not None:
+        lift = f"{report.estimate:+.1%} [{report.lower:+.1%}, {report.upper:+.1%}]"
+    return (
+        f"{report.experiment} {report.metric}: {report.events_treatment}/{report.n_treatment} with, "
+        f"{report.events_holdout}/{report.n_holdout} without, lift {lift}, "
+        f"log e {report.log_e_down:.2f} of {log(1 / report.alpha):.2f}: {report.verdict}"
+    )
+
+
+async def _provision(settings: Settings) -> None:
+    await provision(settings)
+
+
+async def _until_stopped(auditor: Auditor) -> None:
+    with stop_on_signals() as stop:
+        await auditor.run(stop)
