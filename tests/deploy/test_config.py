@@ -35,7 +35,7 @@ def test_values_of_the_environment_are_read_as_their_type() -> None:
             "STREAMWISE_KAFKA__NAMESPACE": "12",
             "STREAMWISE_KAFKA__TLS": "true",
             "STREAMWISE_EXPERIMENT__HOLDOUT": "0.25",
-            "STREAMWISE_INTAKE__MAPPINGS": '[{"topic": "orders", "type": "purchase", "fields": {"ts": "at"}}]',
+            "STREAMWISE_INTAKE__MAPPINGS": '[{"topic": "t", "type": "purchase", "fields": {"ts": "at"}}]',
         },
     )
     assert settings.kafka.namespace == "12"

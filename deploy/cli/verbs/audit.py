@@ -9,7 +9,7 @@ import msgspec
 from typing_extensions import override  # an aiokafka requirement; typing has it from 3.12
 
 from deploy.cli.options import as_json, dry_run, with_settings
-from deploy.cli.output import print_json, print_table
+from deploy.cli.output import print_json
 from deploy.health import Health, operations_server
 from deploy.metrics import Metrics
 from deploy.signals import stop_on_signals
@@ -18,8 +18,6 @@ from schemas.reports import CausalReport
 from schemas.settings import Settings
 from streams.auditor import Auditor, NullAuditObserver
 from streams.provision import provision
-
-COLUMNS = ("metric", "treatment", "holdout", "lift", "lower", "upper", "log e (worse)", "verdict")
 
 
 class Teller(NullAuditObserver):
@@ -85,27 +83,13 @@ def show(reports: tuple[CausalReport, ...], *, as_json: bool) -> None:
     if as_json:
         print_json({"reports": reports})
         return
-    print_table(COLUMNS, [cells(report) for report in reports], title=reports[0].experiment)
     for report in reports:
+        click.echo(line(report))
         for gate in report.gates:
             if not gate.passed:
-                click.echo(f"{report.metric}: gate {gate.name}: {gate.reason}")
+                click.echo(f"  gate {gate.name}: {gate.reason}")
         if report.action != "none":
-            click.echo(f"{report.metric}: {report.action}")
-
-
-def cells(report: CausalReport) -> tuple[object, ...]:
-    """A report as a row of ``COLUMNS``."""
-    return (
-        report.metric,
-        f"{report.events_treatment:,} of {report.n_treatment:,}",
-        f"{report.events_holdout:,} of {report.n_holdout:,}",
-        report.estimate,
-        report.lower,
-        report.upper,
-        report.log_e_down,
-        report.verdict,
-    )
+            click.echo(f"  {report.action}")
 
 
 def line(report: CausalReport) -> str:
