@@ -186,7 +186,8 @@ class Learner:
                     self._queue.append(located)
                 self._ready.set()
                 self._observer.on_learner_lag(self.lag)
-                while self._taken - self._folded > MAX_BACKLOG_BYTES and self._error is None:
+                # the other side is a thread: it can set no asyncio event
+                while self._taken - self._folded > MAX_BACKLOG_BYTES and self._error is None:  # noqa: ASYNC110
                     await asyncio.sleep(0.01)
                 if self._error is not None:
                     raise self._error

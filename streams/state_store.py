@@ -123,16 +123,18 @@ class FencedStore:
             await self._send(Outgoing(CHECKPOINT_KEY, _encode(checkpoint)))
             await self._producer.commit_transaction()
         except (ProducerFenced, InvalidProducerEpoch) as error:
-            raise FencedError(
-                f"{self._topic}/{self._partition}: another worker owns the partition now"
-            ) from error
+            raise FencedError(f"{self._where}: another worker owns the partition now") from error
         except KafkaError as error:
-            raise UnavailableError(
-                f"{self._topic}/{self._partition}: state cannot be written ({error!r})"
-            ) from error
+            raise UnavailableError(f"{self._where}: state cannot be written ({error!r})") from error
 
-    async def _send(self, key: bytes, value: bytes) -> None:
-        await self._producer.send(self._topic, value, key=key, partition=self._partition)
+    @property
+    def _where(self) -> str:
+        return f"{self._topic}/{self._partition}"
+
+    async def _send(self, row: Outgoing) -> None:
+        await self._producer.send(
+            self._topic, row.value, key=row.key, headers=list(row.headers), partition=self._partition
+        )
 
     async def stop(self) -> None:
         """Close the producer; an open transaction is aborted by the next owner."""

@@ -19,11 +19,18 @@ class Tasks:
         self._tasks: set[asyncio.Task[None]] = set()
         self.failure: BaseException | None = None
 
-    def start(self, work: Coroutine[Any, Any, None]) -> None:
-        """Run in the background."""
-        task = asyncio.create_task(work)
-        self._tasks.add(task)
-        task.add_done_callback(self._done)
+    def start(self, *works: Coroutine[Any, Any, None]) -> Callable[[], None]:
+        """Run in the background; calling the result cancels these."""
+        tasks = [asyncio.create_task(work) for work in works]
+        for task in tasks:
+            self._tasks.add(task)
+            task.add_done_callback(self._done)
+
+        def cancel() -> None:
+            for task in tasks:
+                task.cancel()
+
+        return cancel
 
     def fail(self, error: BaseException) -> None:
         """Report a failure from elsewhere."""

@@ -303,9 +303,12 @@ class BatchApp(faust.App):  # type: ignore[misc]
         """The consumer group's generation: state belongs to one of them."""
         return int(self.consumer_generation_id)
 
-    def owns(self, topic: str, partition: int) -> bool:
-        """Whether this worker is assigned the partition now."""
-        return any(tp.topic == topic and tp.partition == partition for tp in self.consumer.assignment())
+    def _create_directories(self) -> None:
+        """Nothing is kept on disk by Faust: there are no tables."""
+
+    async def until_crashed(self) -> None:
+        """Wait until Faust itself gives up."""
+        await self._crashed.wait()
 
     async def commit_now(self) -> None:
         """Commit what has been acknowledged without waiting for the next interval."""

@@ -1,0 +1,310 @@
+"""The event process: intake and user agents as a Faust app, with the learner inside.
+
+``create_app`` builds an app, ``serve`` runs one until it is told to stop or something in it fails.
+There is no module-level app, and nothing here reads the environment.
+"""
+
+import asyncio
+from collections.abc import Callable
+from pathlib import Path
+from time import time_ns
+from typing import Any
+
+import faust
+from mode import CrashingSupervisor
+
+from schemas.settings import KafkaSettings, Settings
+from schemas.topics import Topic, topic_name
+from streams.catalogue import Catalogue
+from streams.crash import CrashPoint
+from streams.deadletters import DeadLetters
+from streams.incarnations import Incarnations, open_group
+from streams.intake import Intake, Router
+from streams.kafka import connect, idempotent_producer
+from streams.learner import Learner, Snapshots, Turn
+from streams.lists import Lists
+from streams.observer import NullObserver, StreamObserver
+from streams.partition import Tools
+from streams.ports import EngineLike
+from streams.signals import SignalsTail, SignalsWriter
+from streams.tasks import Tasks
+from streams.transport import BatchApp, BatchSchema
+from streams.triggers import TriggerQueue
+from streams.users import Users
+from streams.writer import LogWriter
+
+RUNS_AHEAD = 8
+RUN_LENGTH = 2000
+DRAIN_SECONDS = 10.0
+
+Clock = Callable[[], int]
+
+
+def wall_clock() -> int:
+    """Milliseconds since the epoch."""
+    return time_ns() // 1_000_000
+
+
+class Runtime:
+    """Everything of an event process that is not Faust: made when the app starts."""
+
+    def __init__(
+        self,
+        settings: Settings,
+        engine: EngineLike,
+        *,
+        observer: StreamObserver,
+        clock: Clock,
+        crash: CrashPoint,
+    ) -> None:
+        self.settings = settings
+        self.engine = engine
+        self.observer = observer
+        self.clock = clock
+        self.crash = crash
+        self.turn = Turn()
+        self.incarnations: Incarnations = {}
+        self.router = Router(settings, self.incarnations)
+        self.draining = False
+
+    async def start(self) -> None:
+        """Check the logs, open the producer, restore the learner, start the tasks."""
+        self.failed: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self.tasks = Tasks(self._fail)
+        kafka = self.settings.kafka
+        events = topic_name(Topic.EVENTS, kafka.namespace)
+        self.incarnations.update(await open_group(self.settings, [*self.router.topics, events]))
+        self.producer = idempotent_producer(kafka)
+        await connect(self.producer)
+        self._make_writers(kafka)
+        self._make_agents()
+        self.learner = self._make_learner()
+        self.catalogue = Catalogue(kafka, self.engine, self.turn, self.letters, self.observer)
+        for work in (self.learner.run(), self.catalogue.run(), self.lists.run()):
+            self.tasks.start(work)
+
+    def _make_writers(self, kafka: KafkaSettings) -> None:
+        def writer(topic: Topic) -> LogWriter:
+            return LogWriter(self.producer, topic_name(topic, kafka.namespace))
+
+        self.events = writer(Topic.EVENTS)
+        self.recommendations = writer(Topic.RECOMMENDATIONS)
+        self.state = writer(Topic.STATE)
+        self.signals = SignalsWriter(writer(Topic.SIGNALS))
+        self.letters = DeadLetters(writer(Topic.DEAD_LETTERS))
+
+    def _make_agents(self) -> None:
+        settings = self.settings
+        self.intake = Intake(
+            self.router, self.events, self.letters, self.tasks, observer=self.observer, crash=self.crash
+        )
+        self.users = Users(self._tools, self.tasks)
+        self.queue = TriggerQueue(settings.lists.max_pending, self.users.closed, self.observer)
+        self.lists = Lists(
+            self.engine,
+            self.turn,
+            self.queue,
+            settings.lists,
+            events=self.events,
+            recommendations=self.recommendations,
+            make_request=self.users.request,
+            on_published=self.users.published,
+            tasks=self.tasks,
+            observer=self.observer,
+            clock=self.clock,
+            crash=self.crash,
+        )
+
+    def _make_learner(self) -> Learner:
+        kafka, learner = self.settings.kafka, self.settings.learner
+        snapshots = Snapshots(Path(learner.directory), kafka.namespace)
+        offset, self.refused_snapshots = snapshots.newest(self.engine)
+        tail = SignalsTail(kafka, offset)
+        return Learner(self.engine, self.turn, tail, snapshots, learner, self.observer)
+
+    def _tools(self) -> Tools:
+        return Tools(
+            settings=self.settings,
+            engine=self.engine,
+            turn=self.turn,
+            events=self.events,
+            state=self.state,
+            signals=self.signals,
+            letters=self.letters,
+            queue=self.queue,
+            publish=self.lists.publish,
+            observer=self.observer,
+            clock=self.clock,
+            crash=self.crash,
+        )
+
+    def _fail(self, error: BaseException) -> None:
+        if not self.failed.done():
+            self.failed.set_exception(error)
+
+    async def drain(self, commit: Callable[[], Any]) -> None:
+        """Take nothing new, let everything taken land, checkpoint, and commit."""
+        self.draining = True
+        await self.intake.drained()
+        await self.lists.drained()
+        await self.users.checkpoint()
+        await commit()
+
+    async def close(self) -> None:
+        """End the tasks and the clients."""
+        self.users.release()
+        await self.tasks.cancel()
+        await self.producer.stop()
+
+
+class StreamApp(BatchApp):
+    """A Faust app with its runtime."""
+
+    runtime: Runtime
+
+    async def on_start(self) -> None:
+        """Everything of ours first: agents find it running."""
+        await self.runtime.start()
+        await super().on_start()
+
+
+def create_app(
+    settings: Settings,
+    engine: EngineLike,
+    *,
+    observer: StreamObserver | None = None,
+    clock: Clock = wall_clock,
+    crash: CrashPoint | None = None,
+) -> StreamApp:
+    """An event process: intake, user state and lists, inline learner.
+
+    Parameters
+    ----------
+    engine
+        ``models.engine.Engine``.
+    observer
+        Told what happens; None: nobody is.
+    clock
+        Milliseconds since the epoch.
+    crash
+        Where to die, for fault tests.
+    """
+    runtime = Runtime(
+        settings, engine, observer=observer or NullObserver(), clock=clock, crash=crash or CrashPoint()
+    )
+    app = StreamApp(**faust_options(settings.kafka))
+    app.runtime = runtime
+    app.fetch_wait_ms = settings.kafka.fetch_wait_ms
+    app.incarnations = runtime.incarnations
+    _add_agents(app, runtime)
+    _follow_assignments(app, runtime, topic_name(Topic.EVENTS, settings.kafka.namespace))
+    return app
+
+
+def faust_options(kafka: KafkaSettings) -> dict[str, Any]:
+    """Faust's settings: what is measured to work, and nothing on that we do not use."""
+    options: dict[str, Any] = {
+        "id": kafka.group,
+        "broker": ";".join(f"kafka://{host}" for host in kafka.bootstrap.split(",")),
+        "broker_session_timeout": kafka.session_seconds,
+        "broker_heartbeat_interval": kafka.session_seconds / 6,
+        "broker_commit_interval": 0.5,
+        "broker_request_timeout": max(40.0, kafka.session_seconds + 5.0),
+        "consumer_auto_offset_reset": "none",
+        "consumer_max_fetch_size": 4 << 20,
+        "stream_wait_empty": False,
+        "table_standby_replicas": 1,
+        "topic_allow_declare": False,
+        "topic_disable_leader": True,
+        "web_enabled": False,
+    }
+    if kafka.username:
+        options["broker_credentials"] = faust.SASLCredentials(
+            username=kafka.username, password=kafka.password or "", mechanism="SCRAM-SHA-512"
+        )
+    return options
+
+
+def _add_agents(app: StreamApp, runtime: Runtime) -> None:
+    def source(*names: str) -> Any:
+        return app.topic(*names, schema=BatchSchema(max_records=RUN_LENGTH), maxsize=RUNS_AHEAD)
+
+    kafka = runtime.settings.kafka
+
+    @app.agent(source(*runtime.router.topics), name="intake", supervisor_strategy=CrashingSupervisor)  # type: ignore[untyped-decorator]
+    async def intake(stream: Any) -> None:
+        async for event in _runs(stream, runtime):
+            await runtime.intake.take(event.value, _acknowledgement(app, event))
+
+    events = source(topic_name(Topic.EVENTS, kafka.namespace))
+
+    @app.agent(events, name="users", supervisor_strategy=CrashingSupervisor)  # type: ignore[untyped-decorator]
+    async def users(stream: Any) -> None:
+        async for event in _runs(stream, runtime):
+            acknowledge = _acknowledgement(app, event)
+            await runtime.users.take(event.value, event.message.generation_id, acknowledge)
+
+
+async def _runs(stream: Any, runtime: Runtime) -> Any:
+    """Events of a stream; a failure of whoever consumes them fells the worker."""
+    try:
+        async for event in stream.noack().events():
+            if runtime.draining:
+                await asyncio.Event().wait()
+            yield event
+    except Exception as error:
+        runtime.tasks.fail(error)
+        raise
+
+
+def _acknowledgement(app: StreamApp, event: Any) -> Callable[[], None]:
+    """How to acknowledge a run; one of a former generation belongs to somebody else."""
+
+    def acknowledge() -> None:
+        if event.message.generation_id == app.generation:
+            event.ack()
+
+    return acknowledge
+
+
+def _follow_assignments(app: StreamApp, runtime: Runtime, events: str) -> None:
+    @app.on_partitions_revoked.connect(weak=False)  # type: ignore[untyped-decorator]
+    async def revoked(_app: Any, revoked: Any, **_rest: Any) -> None:  # noqa: ARG001  Faust's signature
+        runtime.users.release()
+
+    @app.on_partitions_assigned.connect(weak=False)  # type: ignore[untyped-decorator]
+    async def assigned(_app: Any, assigned: Any, **_rest: Any) -> None:
+        runtime.users.assign(sorted(tp.partition for tp in assigned if tp.topic == events), app.generation)
+
+
+async def serve(app: StreamApp, stop: asyncio.Event, started: Callable[[], None] | None = None) -> None:
+    """Run an app until ``stop`` is set; then drain it.
+
+    Raises
+    ------
+    Exception
+        Whatever failed in it: the process should end and be started again.
+    """
+    app.finalize()
+    await app.start()
+    runtime = app.runtime
+    ends: list[asyncio.Future[Any]] = [
+        asyncio.ensure_future(stop.wait()),
+        asyncio.ensure_future(app.until_crashed()),
+        runtime.failed,
+    ]
+    try:
+        if started is not None:
+            started()
+        await asyncio.wait(ends, return_when=asyncio.FIRST_COMPLETED)
+        if stop.is_set() and not runtime.failed.done():
+            await asyncio.wait_for(runtime.drain(app.commit_now), DRAIN_SECONDS)
+    finally:
+        for end in ends[:2]:
+            end.cancel()
+        await app.stop()
+        await runtime.close()
+    if runtime.failed.done():
+        runtime.failed.result()
+    if app.crashed:
+        raise app.crash_reason or RuntimeError("the stream app crashed")

@@ -1,0 +1,148 @@
+"""Deciding on lists: gathered for a few milliseconds, scored in batches, logged first, published second."""
+
+import asyncio
+from collections import defaultdict
+from collections.abc import Callable
+from time import perf_counter
+from typing import Any
+
+import msgspec
+
+from schemas.events import Decision, encode_event
+from schemas.recommendations import Recommendation
+from schemas.settings import ListSettings
+from streams.crash import CrashPoint, Step
+from streams.learner import Turn
+from streams.observer import StreamObserver
+from streams.ports import EngineLike
+from streams.tasks import Tasks
+from streams.triggers import Trigger, TriggerQueue
+from streams.writer import LogWriter, Outgoing
+
+STALE_MS = 60_000
+"""A push whose event is older is shed: the person has moved on, and a replay must not flood them."""
+
+MakeRequest = Callable[[Trigger], Any]
+"""The engine's request for a trigger; None when its partition is no longer ours."""
+
+
+class Lists:
+    """Scores what the queue holds, and sees each list through to its reader.
+
+    Parameters
+    ----------
+    make_request
+        Joins a trigger with the user state of its partition.
+    on_published
+        Called with (partition, trigger id) when a list is acknowledged.
+    """
+
+    def __init__(
+        self,
+        engine: EngineLike,
+        turn: Turn,
+        queue: TriggerQueue,
+        settings: ListSettings,
+        *,
+        events: LogWriter,
+        recommendations: LogWriter,
+        make_request: MakeRequest,
+        on_published: Callable[[int, str], None],
+        tasks: Tasks,
+        observer: StreamObserver,
+        clock: Callable[[], int],
+        crash: CrashPoint,
+    ) -> None:
+        self._engine = engine
+        self._turn = turn
+        self._queue = queue
+        self._settings = settings
+        self._events = events
+        self._recommendations = recommendations
+        self._make_request = make_request
+        self._on_published = on_published
+        self._tasks = tasks
+        self._observer = observer
+        self._clock = clock
+        self._crash = crash
+        self._batches = 0
+        self._open = 0
+        self._idle = asyncio.Event()
+        self._idle.set()
+
+    async def run(self) -> None:
+        """Score batch after batch."""
+        while True:
+            await self._queue.some()
+            if len(self._queue) < self._settings.batch:
+                await asyncio.sleep(self._settings.gather_ms / 1000)
+            await self._events.room()
+            self.decide(self._queue.take(self._settings.batch))
+            await asyncio.sleep(0)
+
+    async def drained(self) -> None:
+        """Wait until every list decided on is published."""
+        await self._idle.wait()
+
+    def decide(self, triggers: list[Trigger]) -> None:
+        """Decide on one batch and send the decisions to their log."""
+        fresh = [t for t in triggers if not self._stale(t)]
+        asked = [(t, r) for t in fresh if (r := self._make_request(t)) is not None]
+        if not asked:
+            return
+        started = perf_counter()
+        now = self._clock()
+        self._batches += 1
+        with self._turn.first():
+            decisions = self._engine.recommend([r for _, r in asked], now=now, seed=now << 20 | self._batches)
+        self._observer.on_batch(len(decisions), perf_counter() - started)
+        by_partition: defaultdict[int, list[Decision]] = defaultdict(list)
+        for (trigger, _), decision in zip(asked, decisions, strict=True):
+            by_partition[trigger.partition].append(decision)
+        for partition, made in by_partition.items():
+            logged = self._events.put(partition, [_logged(d) for d in made])
+            self._start(partition, [d.recommendation for d in made], logged)
+        self._crash(Step.DECISIONS_SENT)
+
+    def publish(self, partition: int, found: list[Recommendation]) -> None:
+        """Publish decisions that are in the log already, unchanged."""
+        done: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        done.set_result(None)
+        self._start(partition, found, done)
+
+    def _start(self, partition: int, made: list[Recommendation], logged: "asyncio.Future[None]") -> None:
+        self._open += 1
+        self._idle.clear()
+        self._tasks.start(self._see_through(partition, made, logged))
+
+    async def _see_through(
+        self, partition: int, made: list[Recommendation], logged: "asyncio.Future[None]"
+    ) -> None:
+        await logged
+        self._crash(Step.DECISIONS_LANDED)
+        published = self._recommendations.put(partition, [_published(r) for r in made])
+        self._crash(Step.RECOMMENDATIONS_SENT)
+        await published
+        now = self._clock()
+        for recommendation in made:
+            self._on_published(partition, recommendation.trigger_id)
+            event_ts = recommendation.timings.event or recommendation.ts
+            self._observer.on_list(recommendation.rung, max(0.0, (now - event_ts) / 1000))
+        self._open -= 1
+        if not self._open:
+            self._idle.set()
+
+    def _stale(self, trigger: Trigger) -> bool:
+        if trigger.request is not None or self._clock() - trigger.event_ts <= STALE_MS:
+            return False
+        self._observer.on_shed("stale", 1)
+        self._on_published(trigger.partition, trigger.trigger_id)
+        return True
+
+
+def _logged(decision: Decision) -> Outgoing:
+    return Outgoing(decision.user_id.encode(), encode_event(decision))
+
+
+def _published(recommendation: Recommendation) -> Outgoing:
+    return Outgoing(recommendation.user_id.encode(), msgspec.json.encode(recommendation))

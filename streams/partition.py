@@ -1,0 +1,323 @@
+"""One ``events`` partition of this worker: its user state, and the order of its effects.
+
+The partition's task takes it over (fence, restore, scan), then applies runs of records and appends
+their signals block at once; nothing there waits for Kafka.  The checkpoint task, at an interval, cuts
+in one step what is in memory (dirty blocks, runs held, signals on their way), waits until those signals
+are acknowledged, writes the blocks in one fenced transaction, and only then acknowledges the runs, so
+that their offsets may be committed.
+"""
+
+import asyncio
+from collections.abc import Callable
+from dataclasses import replace
+from itertools import compress
+from time import perf_counter
+from typing import NamedTuple
+
+import numpy as np
+
+from models.users.applied import Applied
+from models.users.shard import UserShard
+from schemas.errors import FencedError, IncarnationError, InvalidMessageError, UnavailableError
+from schemas.events import Decision, Event, Tick, decode_event, encode_event
+from schemas.recommendations import Recommendation
+from schemas.settings import Settings
+from schemas.signals import Cover, Int64, SignalBlock
+from streams.crash import CrashPoint, Step
+from streams.deadletters import DeadLetter, DeadLetters
+from streams.learner import Turn
+from streams.observer import StreamObserver
+from streams.ports import EngineLike
+from streams.scan import Scan, scan
+from streams.signals import SignalsWriter
+from streams.state_store import Checkpoint, Restored, StateStore, take_over
+from streams.transport import Record, RecordBatch, mark_of
+from streams.triggers import Trigger, TriggerQueue, trigger_of
+from streams.writer import LogWriter, Outgoing
+
+RUNS_WAITING = 64
+IDLE_SECONDS = 5.0
+
+
+class Delivered(NamedTuple):
+    """A run and how to acknowledge it."""
+
+    batch: RecordBatch
+    acknowledge: Callable[[], None]
+
+
+class Cut(NamedTuple):
+    """Everything that one checkpoint makes durable, taken in one step."""
+
+    held: list[Delivered]
+    signals: "list[asyncio.Future[None]]"
+    blocks: dict[int, bytes]
+    checkpoint: Checkpoint
+
+
+class Tools(NamedTuple):
+    """What all partitions of a worker share."""
+
+    settings: Settings
+    engine: EngineLike
+    turn: Turn
+    events: LogWriter
+    state: LogWriter
+    signals: SignalsWriter
+    letters: DeadLetters
+    queue: TriggerQueue
+    publish: Callable[[int, list[Recommendation]], None]
+    observer: StreamObserver
+    clock: Callable[[], int]
+    crash: CrashPoint
+
+
+class Partition:
+    """State and tasks of one partition in one generation of the group.
+
+    Parameters
+    ----------
+    generation
+        Of the consumer group: state belongs to one, the next one takes over again.
+    """
+
+    def __init__(self, number: int, generation: int, tools: Tools) -> None:
+        self.number = number
+        self.generation = generation
+        self.shard: UserShard | None = None
+        self.ready = asyncio.Event()
+        self._owned = True
+        self._tools = tools
+        self._runs: asyncio.Queue[Delivered] = asyncio.Queue(RUNS_WAITING)
+        self._open: dict[str, int] = {}
+        self._held: list[Delivered] = []
+        self._signals: list[asyncio.Future[None]] = []
+        self._store: StateStore | None = None
+        self._rewrite: dict[int, bytes] = {}
+        self._scan = Scan(0, [], [])
+        self._applied = self._cover = self._delivered = -1
+        self._mark = ""
+        self._writing = asyncio.Lock()
+        self._heard = perf_counter()
+
+    # -- what the agent and the lists call
+
+    async def take(self, delivered: Delivered) -> None:
+        """Queue a run; waits only when 64 are waiting."""
+        await self._runs.put(delivered)
+
+    def published(self, trigger_id: str) -> None:
+        """The list for a trigger is acknowledged: it is not open any more."""
+        self._open.pop(trigger_id, None)
+
+    def owned(self) -> bool:
+        """Whether the partition is ours; may change while something is awaited."""
+        return self._owned
+
+    def release(self) -> None:
+        """The partition is no longer ours: touch nothing of it again."""
+        self._owned = False
+
+    async def close(self) -> None:
+        """Let go of the store."""
+        if self._store is not None:
+            await self._store.stop()
+
+    # -- the partition's tasks
+
+    async def run(self) -> None:
+        """Take over, then apply what comes."""
+        await self._take_over()
+        while self.owned():
+            delivered = await self._runs.get()
+            self._heard = perf_counter()
+            await self._tools.queue.room()
+            await self._tools.letters.room()
+            if self.owned() and self.shard is not None:
+                self._apply(delivered, self.shard)
+            await asyncio.sleep(0)
+
+    async def checkpoints(self) -> None:
+        """Write a checkpoint at each interval."""
+        await self.ready.wait()
+        while self.owned():
+            await asyncio.sleep(self._tools.settings.users.checkpoint_seconds)
+            await self.checkpoint()
+
+    async def ticks(self) -> None:
+        """Append the time while the partition is idle, so that windows close by records."""
+        await self.ready.wait()
+        while self.owned():
+            await asyncio.sleep(IDLE_SECONDS)
+            if self.owned() and perf_counter() - self._heard >= IDLE_SECONDS:
+                tick = encode_event(Tick(ts=self._tools.clock()))
+                await self._tools.events.put(self.number, [Outgoing(None, tick)])
+
+    # -- takeover
+
+    async def _take_over(self) -> None:
+        started = perf_counter()
+        tools = self._tools
+        self._store, restored = await take_over(tools.settings.kafka, self.number, tools.state)
+        self._scan = await scan(tools.settings, self.number, restored.checkpoint, self._trigger)
+        with tools.turn.first():
+            self._load(restored)
+        self._open = {t.trigger_id: t.offset for t in self._scan.undecided}
+        self._open |= dict.fromkeys((d.trigger_id for d in self._scan.decided), self._decide_from(restored))
+        if self._scan.decided:
+            tools.publish(self.number, self._scan.decided)
+        self.ready.set()
+        if self._applied + 1 >= self._scan.end:
+            self._release_undecided()
+        tools.observer.on_takeover(
+            self.number, len(restored.blocks), len(self._scan.undecided), perf_counter() - started
+        )
+
+    def _load(self, restored: Restored) -> None:
+        shard = self._tools.engine.open_shard(self.number, 0)
+        if restored.checkpoint is not None:
+            checkpoint = restored.checkpoint
+            shard.load_checkpoint(checkpoint.shard)
+            for number in sorted(restored.blocks):
+                shard.load_block(restored.blocks[number])
+            self._rewrite = {n: restored.blocks[n] for n in restored.unfinished}
+            self._applied, self._mark, self._cover = checkpoint.applied, checkpoint.mark, checkpoint.cover
+        self.shard = shard
+
+    def _decide_from(self, restored: Restored) -> int:
+        return 0 if restored.checkpoint is None else restored.checkpoint.decide_from
+
+    def _release_undecided(self) -> None:
+        """The replay is over: what the log shows without a decision is decided now."""
+        undecided, self._scan = self._scan.undecided, self._scan._replace(undecided=[])
+        for trigger in undecided:
+            self._tools.queue.put(trigger)
+
+    # -- applying
+
+    def _apply(self, delivered: Delivered, shard: UserShard) -> None:
+        batch = delivered.batch
+        self._refuse_gap(batch)
+        self._held.append(delivered)
+        records = [r for r in batch.records if r.offset > self._applied]
+        if not records:
+            return
+        started = perf_counter()
+        events, offsets, times = self._decode(records)
+        if events:
+            with self._tools.turn.first():
+                applied = self._tools.engine.apply(shard, events, offsets, broker_ts=times)
+                block = self._tools.engine.block_of(applied)
+            self._append(block, records[-1].offset)
+            self._trigger_lists(applied)
+        self._applied, self._mark = records[-1].offset, mark_of(records[-1])
+        if self._scan.undecided and self._applied + 1 >= self._scan.end:
+            self._release_undecided()
+        self._tools.observer.on_applied(self.number, len(events), perf_counter() - started)
+        self._tools.crash(Step.APPLIED)
+
+    def _refuse_gap(self, batch: RecordBatch) -> None:
+        """A run must follow the one before it, or what is applied: anything else is a hole."""
+        before = batch.follows if batch.follows is not None else batch.records[0].offset - 1
+        expected = max(self._delivered, self._applied)
+        if before > expected:
+            raise IncarnationError(
+                f"{batch.topic}/{self.number}: delivered from {before + 1}, but only {expected} is applied"
+            )
+        self._delivered = batch.last_offset
+
+    def _decode(self, records: list[Record]) -> tuple[list[Event], Int64, Int64]:
+        events: list[Event] = []
+        kept: list[tuple[int, int]] = []
+        letters: list[DeadLetter] = []
+        for record in records:
+            try:
+                events.append(decode_event(record.value or b""))
+                kept.append((record.offset, record.timestamp))
+            except InvalidMessageError as error:
+                letters.append(DeadLetter(record, error))
+                self._tools.observer.on_dead_letter("users", type(error).__name__)
+        if letters:
+            self._signals.append(self._tools.letters.put(letters, "users"))
+        columns = np.array(kept, np.int64).reshape(len(kept), 2)
+        return events, np.ascontiguousarray(columns[:, 0]), np.ascontiguousarray(columns[:, 1])
+
+    def _append(self, block: SignalBlock, to: int) -> None:
+        """Append the block of a run; a run without rows is covered by the next block."""
+        if not any(len(rows) for rows in (block.interactions, block.exposures, block.rewards, block.probes)):
+            return
+        covered = replace(block, cover=Cover(self.number, 0, self._cover, to))
+        landed, size = self._tools.signals.append(covered)
+        self._signals.append(landed)
+        self._cover = to
+        self._tools.observer.on_signals(self.number, size)
+
+    def _trigger_lists(self, applied: Applied) -> None:
+        """Queue the lists that newly applied events ask for; repeats ask for nothing."""
+        run = zip(applied.events, applied.offsets.tolist(), strict=True)
+        for event, offset in compress(run, applied.accepted.tolist()):
+            if offset < self._scan.end or isinstance(event, Decision):
+                continue
+            trigger = self._trigger(event, offset)
+            if trigger is not None:
+                self._open[trigger.trigger_id] = offset
+                self._tools.queue.put(trigger)
+
+    def _trigger(self, event: Event, offset: int) -> Trigger | None:
+        lists = self._tools.settings.lists
+        deadline = self._tools.clock() + lists.deadline_ms
+        return trigger_of(event, self.number, offset, deadline=deadline, pushes=lists.publish == "always")
+
+    # -- checkpoints
+
+    async def checkpoint(self) -> None:
+        """Cut, wait for the signals of the cut, write, acknowledge."""
+        async with self._writing:
+            cut = self._cut(self.shard) if self.owned() and self.shard is not None else None
+            if cut is None:
+                return
+            started = perf_counter()
+            for future in cut.signals:
+                await future
+            self._tools.crash(Step.SIGNALS_LANDED)
+            self._tools.crash(Step.CHECKPOINT_OPEN)
+            if not await self._write(cut):
+                return
+            self._tools.crash(Step.CHECKPOINT_WRITTEN)
+            for delivered in cut.held:
+                delivered.acknowledge()
+            size = sum(map(len, cut.blocks.values()))
+            self._tools.observer.on_checkpoint(self.number, len(cut.blocks), size, perf_counter() - started)
+            self._tools.crash(Step.ACKNOWLEDGED)
+
+    async def _write(self, cut: Cut) -> bool:
+        """Write the sweep; False if the partition went to somebody else before or meanwhile."""
+        if not self.owned() or self._store is None:
+            return False
+        try:
+            await self._store.write(cut.blocks, cut.checkpoint)
+        except (FencedError, UnavailableError):
+            if not self.owned():  # the group had told us already: the new owner goes on from the former sweep
+                return False
+            raise
+        return self.owned()
+
+    def _cut(self, shard: UserShard) -> Cut | None:
+        """No await inside: what is written is what is held."""
+        if not self._held and not self._rewrite:
+            return None
+        held, self._held = self._held, []
+        signals, self._signals = self._signals, []
+        with self._tools.turn.first():
+            blocks = self._rewrite | {n: shard.encode_block(n) for n in shard.dirty_blocks()}
+            row = shard.encode_checkpoint()
+        self._rewrite = {}
+        checkpoint = Checkpoint(
+            applied=self._applied,
+            mark=self._mark,
+            incarnation=0,
+            cover=self._cover,
+            decide_from=min(self._open.values(), default=self._applied + 1),
+            shard=row,
+        )
+        return Cut(held, signals, blocks, checkpoint)

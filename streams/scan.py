@@ -1,0 +1,113 @@
+"""What the tail of an ``events`` partition says about lists, read once at a takeover.
+
+Between the last checkpoint and the end of the log a former owner may have decided on lists without
+publishing them, or read triggers without deciding.  The scan finds both: decisions are published again
+as they stand, triggers without one are decided after the replay.  Of two decisions for one trigger the
+first in the log counts.
+"""
+
+from collections.abc import Callable
+from typing import NamedTuple
+
+from aiokafka import TopicPartition
+
+from schemas.errors import IncarnationError, InvalidMessageError
+from schemas.events import Decision, Event, decode_event
+from schemas.recommendations import Recommendation
+from schemas.settings import Settings
+from schemas.topics import Topic, topic_name
+from streams.incarnations import check_log
+from streams.kafka import read_range, reader
+from streams.state_store import Checkpoint
+from streams.triggers import Trigger
+
+MakeTrigger = Callable[[Event, int], Trigger | None]
+"""(event, offset) → the list that it asks for."""
+
+LISTS_ONLY = (b'"type":"request"', b'"type":"decision"')
+"""Canonical JSON is written by us: records that hold neither need no decoding when pushes are off."""
+
+
+class Scan(NamedTuple):
+    """What was found.
+
+    Attributes
+    ----------
+    end
+        One past the last offset scanned: triggers before it are accounted for.
+    undecided
+        Triggers without a decision, in log order; of one person's pushes only the last.
+    decided
+        Logged decisions, in log order, first for each trigger.
+    """
+
+    end: int
+    undecided: list[Trigger]
+    decided: list[Recommendation]
+
+
+class Open:
+    """Triggers seen and not yet decided, while reading a log."""
+
+    def __init__(self) -> None:
+        self._triggers: dict[tuple[str, str], Trigger] = {}
+        self._decided: dict[str, Recommendation] = {}
+
+    def saw_trigger(self, trigger: Trigger) -> None:
+        """A trigger; a push replaces the person's former one."""
+        if trigger.trigger_id not in self._decided:
+            self._triggers[trigger.user_id, trigger.trigger_id if trigger.request else ""] = trigger
+
+    def saw_decision(self, found: Recommendation) -> None:
+        """A decision; the first for its trigger counts."""
+        self._decided.setdefault(found.trigger_id, found)
+        for key in ((found.user_id, found.trigger_id), (found.user_id, "")):
+            waiting = self._triggers.get(key)
+            if waiting is not None and waiting.trigger_id == found.trigger_id:
+                del self._triggers[key]
+
+    def result(self, end: int) -> Scan:
+        """What is left at the end."""
+        undecided = sorted(self._triggers.values(), key=lambda t: t.offset)
+        return Scan(end, undecided, list(self._decided.values()))
+
+
+async def scan(
+    settings: Settings, partition: int, checkpoint: Checkpoint | None, make_trigger: MakeTrigger
+) -> Scan:
+    """Read ``events`` from the oldest open trigger of the checkpoint to the end.
+
+    Raises
+    ------
+    IncarnationError
+        The log is not the one that the checkpoint was made from.
+    """
+    tp = TopicPartition(topic_name(Topic.EVENTS, settings.kafka.namespace), partition)
+    found = Open()
+    async with reader(settings.kafka) as consumer:
+        start = (await consumer.beginning_offsets([tp]))[tp]
+        end = (await consumer.end_offsets([tp]))[tp]
+        if checkpoint is not None:
+            await check_log(consumer, tp, checkpoint.applied + 1, checkpoint.mark, start, end)
+        elif start > 0:
+            raise IncarnationError(
+                f"{tp.topic}/{partition}: begins at {start} and there is no state: what came before is lost; "
+                "restore the state topic from a backup"
+            )
+        first = max(start, checkpoint.decide_from if checkpoint is not None else start)
+        async for record in read_range(consumer, tp.topic, partition, first, end):
+            _look(record.value, record.offset, found, make_trigger, pushes=settings.lists.publish == "always")
+    return found.result(end)
+
+
+def _look(value: bytes | None, offset: int, found: Open, make_trigger: MakeTrigger, *, pushes: bool) -> None:
+    if not pushes and not any(mark in (value or b"") for mark in LISTS_ONLY):
+        return
+    try:
+        event = decode_event(value or b"")
+    except InvalidMessageError:  # the user agent sends it to the dead letters
+        return
+    if isinstance(event, Decision):
+        found.saw_decision(event.recommendation)
+    elif (trigger := make_trigger(event, offset)) is not None:
+        found.saw_trigger(trigger)
