@@ -34,9 +34,9 @@ class Tally:
     firsts
         Those of them who converted since.
     rewards
-        All their rewards that named a decision, not only the first.
+        All rewards that count, not only the first.
     inferred
-        Rewards joined by inference: counted here, and nowhere else.
+        Rewards that were joined to a decision by inference.
     mixed
         Persons seen in both arms.
     """
@@ -69,8 +69,11 @@ class Ledger:
     -----
     A switch to ``"safe"`` ends the experiment: its figures stay as they were when it was decided.  A
     switch back to ``"treatment"`` starts over with nobody exposed.  One experiment runs at a time: what
-    stands before another experiment's switch was that one's, and is forgotten.  Only rewards that name
-    their decision count: inference would credit whichever list guessed best what people did anyway.
+    stands before another experiment's switch was that one's, and is forgotten.
+
+    A click counts if it names one of our lists.  A purchase counts whoever got the credit for it, or
+    nobody: what an exposed person buys is the outcome, and joining it to lists by inference would favour
+    the arm whose lists guess best what people do anyway.
     """
 
     name = "causal-ledger"
@@ -255,14 +258,13 @@ def _walk(
                     _weigh(weights[1], probabilities[2][a] / probabilities[0][a])
             a += 1
         else:
-            kind = kinds[0][b] - 1
-            if brought[3][b] == epoch and 0 <= kind < 2:
+            kind, guessed, of_epoch = kinds[0][b] - 1, kinds[1][b] != 0, brought[3][b] == epoch
+            if kind in (0, 1) and of_epoch and guessed:
+                counts[2][kind, brought[4][b]] += 1
+            if (kind == 0 and of_epoch and not guessed) or (kind == 1 and (of_epoch or brought[3][b] == -1)):
                 last = max(last, brought[2][b])
-                if kinds[1][b]:
-                    counts[2][kind, brought[4][b]] += 1
-                else:
-                    counts[1][kind, brought[4][b]] += 1
-                    _credit(table, people, brought[0][b], kind)
+                counts[1][kind, brought[4][b]] += 1
+                _credit(table, people, brought[0][b], kind)
             b += 1
     return last
 

@@ -182,15 +182,42 @@ def test_a_replayed_switch_changes_nothing() -> None:
     assert keep_books([*log, switch(1, "safe"), switch(1, "safe")]).epoch == 1
 
 
-def test_inferred_rewards_and_strangers_convert_nobody() -> None:
-    """Inference is counted apart; a reward of someone who was never exposed is nobody's first."""
+def altered(of: list[SignalBlock], **columns: int) -> list[SignalBlock]:
+    """The same log with constant reward columns."""
+
+    def change(rows):  # type: ignore[no-untyped-def]
+        return replace(rows, **{n: np.full_like(getattr(rows, n), v) for n, v in columns.items()})
+
+    return [replace(b, rewards=change(b.rewards)) for b in of]
+
+
+def test_only_clicks_that_name_a_list_count() -> None:
+    """Inference credits whichever list guessed best; a click elsewhere is no list's."""
     log = blocks(500)
-    guessed = [replace(b, rewards=replace(b.rewards, inferred=np.ones_like(b.rewards.inferred))) for b in log]
-    tally = keep_books(guessed).tally(Kind.CLICK)
-    assert tally.firsts == tally.rewards == (0, 0)
-    assert sum(tally.inferred) > 0
-    strangers = [replace(b, rewards=replace(b.rewards, user=b.rewards.user ^ np.uint64(1))) for b in log]
-    assert keep_books(strangers).tally(Kind.CLICK).firsts == (0, 0)
+    guessed = keep_books(altered(log, inferred=1)).tally(Kind.CLICK)
+    assert guessed.firsts == guessed.rewards == (0, 0)
+    assert sum(guessed.inferred) > 0
+    assert keep_books(altered(log, decision=0, epoch=-1)).tally(Kind.CLICK).firsts == (0, 0)
+
+
+def test_every_purchase_of_an_exposed_person_counts() -> None:
+    """Named, inferred or joined to nothing: what a person buys is the outcome."""
+    log = blocks(500)
+    counted = keep_books(log).tally(Kind.PURCHASE).firsts
+    assert min(counted) > 0
+    for joined in ({"inferred": 1}, {"decision": 0, "epoch": -1}):
+        assert keep_books(altered(log, **joined)).tally(Kind.PURCHASE).firsts == counted
+    assert keep_books(altered(log, epoch=7)).tally(Kind.PURCHASE).firsts == (0, 0)
+
+
+def test_strangers_convert_nobody() -> None:
+    """A reward of someone who was never exposed is nobody's first."""
+
+    def disguised(block: SignalBlock) -> SignalBlock:
+        return replace(block, rewards=replace(block.rewards, user=block.rewards.user ^ np.uint64(1)))
+
+    books = keep_books([disguised(b) for b in blocks(500)])
+    assert books.tally(Kind.CLICK).firsts == books.tally(Kind.PURCHASE).firsts == (0, 0)
 
 
 def test_persons_in_both_arms_are_noticed() -> None:
