@@ -1,0 +1,106 @@
+"""Writes canonical events straight to ``events`` and waits for the lists that answer them."""
+
+import asyncio
+from collections.abc import Sequence
+from typing import Any
+
+import msgspec
+from aiokafka.errors import KafkaError
+
+from deploy.api.bodies import Postable
+from deploy.api.errors import DeadlineError
+from deploy.api.live import LiveView
+from schemas.errors import UnavailableError
+from schemas.events import Request, encode_event
+from schemas.ids import partition_of
+from schemas.recommendations import Recommendation
+from schemas.settings import KafkaSettings
+from schemas.topics import Topic, topic_name
+from streams.kafka import idempotent_producer
+
+ACK_SECONDS = 5.0
+
+
+class Gateway:
+    """An idempotent producer to ``events``, partitioned by us like everything in that log."""
+
+    def __init__(self, view: LiveView, settings: KafkaSettings) -> None:
+        self._view = view
+        self._topic = topic_name(Topic.EVENTS, settings.namespace)
+        self._partitions = settings.partitions
+        self._settings = settings
+        self._producer: Any | None = None
+        self._trouble: str | None = "the producer has not connected yet"
+
+    def ready(self) -> str | None:
+        """None when events can be written, else why not."""
+        return self._trouble
+
+    async def run(self) -> None:
+        """Connect, trying again until the broker answers; then hold the producer until cancelled."""
+        while True:
+            producer = idempotent_producer(self._settings)
+            try:
+                await producer.start()
+                self._producer, self._trouble = producer, None
+                await asyncio.Event().wait()
+            except (KafkaError, OSError) as error:
+                self._trouble = f"broker: {error!r}"
+            finally:
+                self._producer = None
+                await producer.stop()
+            await asyncio.sleep(1.0)
+
+    async def write(self, events: Sequence[Postable]) -> None:
+        """Append events, each to its person's partition; returns when the broker has all of them.
+
+        Raises
+        ------
+        UnavailableError
+            The broker did not acknowledge in time; sending the same events again is harmless.
+        """
+        if self._producer is None:
+            raise UnavailableError(f"no connection to the broker ({self._trouble})")
+        try:
+            async with asyncio.timeout(ACK_SECONDS):
+                acks = [await self._send(self._producer, event) for event in events]
+                await asyncio.gather(*acks)
+        except (KafkaError, TimeoutError) as error:
+            raise UnavailableError(f"the broker did not take the events: {error!r}") from error
+
+    async def ask(self, request: Request, deadline_ms: float) -> Recommendation:
+        """The list that answers ``request``.
+
+        When it does not come in time, the person's newest list, marked with the rung ``last-good``.
+
+        Raises
+        ------
+        DeadlineError
+            No answer, and no older list either.
+        """
+        newest = self._view.lists.newest(request.user_id, request.surface)
+        if newest is not None and newest.trigger_id == request.request_id:
+            return newest
+        answer = self._view.expect(request.request_id)
+        try:
+            async with asyncio.timeout(deadline_ms / 1000):
+                await self.write([request])
+                return await asyncio.shield(answer)
+        except TimeoutError:
+            return self._last_good(request, deadline_ms)
+
+    def _last_good(self, request: Request, deadline_ms: float) -> Recommendation:
+        newest = self._view.lists.newest(request.user_id, request.surface)
+        if newest is None:
+            remedy = "ask again with the same request_id, allow more time, or see /readyz"
+            raise DeadlineError("deadline_ms", deadline_ms, remedy)
+        reason = f"no answer within {deadline_ms:g} ms"
+        return msgspec.structs.replace(newest, rung="last-good", reason=reason)
+
+    async def _send(self, producer: Any, event: Postable) -> "asyncio.Future[Any]":
+        partition = partition_of(event.user_id, self._partitions)
+        key = event.user_id.encode()
+        sent: asyncio.Future[Any] = await producer.send(
+            self._topic, encode_event(event), key=key, partition=partition
+        )
+        return sent

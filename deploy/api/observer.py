@@ -1,0 +1,61 @@
+"""What the HTTP side tells whoever watches it, named after facts."""
+
+from typing import Protocol
+
+from schemas.reports import CausalReport
+
+
+class ApiObserver(Protocol):
+    """Hears every fact; must not raise and must not block."""
+
+    def on_response(self, route: str, status: int, seconds: float) -> None:
+        """A request to ``route`` (its template, never its values) was answered."""
+
+    def on_event(self, kind: str) -> None:
+        """An event was read back from ``events``."""
+
+    def on_list(self, rung: str, arm: str) -> None:
+        """A list was read from ``recommendations``."""
+
+    def on_latency(self, seconds: float) -> None:
+        """A list followed its trigger by so much, both by the broker's record times."""
+
+    def on_scores(self, ndcg: dict[str, float]) -> None:
+        """Live NDCG@10 of each component, of the fused list and of rank fusion."""
+
+    def on_report(self, report: CausalReport) -> None:
+        """A causal report was read."""
+
+    def on_unreadable(self, topic: str) -> None:
+        """A record of one of our own topics could not be read; it was passed over."""
+
+    def on_viewers(self, count: int) -> None:
+        """So many pages are open."""
+
+
+class NullApiObserver:
+    """Hears nothing."""
+
+    def on_response(self, route: str, status: int, seconds: float) -> None:
+        """Nothing."""
+
+    def on_event(self, kind: str) -> None:
+        """Nothing."""
+
+    def on_list(self, rung: str, arm: str) -> None:
+        """Nothing."""
+
+    def on_latency(self, seconds: float) -> None:
+        """Nothing."""
+
+    def on_scores(self, ndcg: dict[str, float]) -> None:
+        """Nothing."""
+
+    def on_report(self, report: CausalReport) -> None:
+        """Nothing."""
+
+    def on_unreadable(self, topic: str) -> None:
+        """Nothing."""
+
+    def on_viewers(self, count: int) -> None:
+        """Nothing."""

@@ -1,0 +1,146 @@
+"""Runs the HTTP side: the live view's reader, the gateway's producer, and uvicorn, until told to stop."""
+
+import asyncio
+import logging
+import time
+from collections.abc import Awaitable, Callable, Iterator
+from contextlib import contextmanager
+
+import uvicorn
+from typing_extensions import override  # an aiokafka requirement; typing has it from 3.12
+
+from deploy.api.app import create_api
+from deploy.api.context import ApiContext, Stored, nothing_stored
+from deploy.api.gateway import Gateway
+from deploy.api.live import LiveView
+from deploy.api.reader import LiveReader
+from deploy.health import Health
+from deploy.metrics import Metrics
+from schemas.errors import UnavailableError
+from schemas.recommendations import Recommendation
+from schemas.settings import Settings
+from streams.view import connect, read_list
+
+log = logging.getLogger(__name__)
+
+
+def now_ms() -> int:
+    """The wall clock, ms since the epoch."""
+    return time.time_ns() // 1_000_000
+
+
+async def serve(
+    settings: Settings,
+    stop: asyncio.Event,
+    *,
+    metrics: Metrics | None = None,
+    listening: Callable[[int], None] = lambda _: None,
+) -> None:
+    """Serve until ``stop`` is set.
+
+    Parameters
+    ----------
+    settings
+        ``api.host`` and ``api.port`` (0 takes a free one), and how to reach the broker and Redis.
+    listening
+        Told the port as soon as requests are answered; the broker may still be away then.
+
+    Raises
+    ------
+    UnavailableError
+        The port is taken.
+    """
+    metrics = metrics or Metrics()
+    view = LiveView(metrics.api)
+    reader = LiveReader(view, settings.kafka, now_ms)
+    gateway = Gateway(view, settings.kafka)
+    health = Health({"reader": reader.ready, "gateway": gateway.ready})
+    stored, close = _stored(settings)
+    context = ApiContext(
+        settings=settings,
+        view=view,
+        gateway=gateway,
+        health=health,
+        metrics=metrics,
+        clock=now_ms,
+        stored=stored,
+    )
+    work = [asyncio.create_task(reader.run()), asyncio.create_task(gateway.run())]
+    work.append(asyncio.create_task(_serve_http(context, stop, listening)))
+    try:
+        done, _ = await asyncio.wait(work, return_when=asyncio.FIRST_COMPLETED)
+        # Reader and gateway never end by themselves: if one did, it failed, and we fail with it.
+        for task in done:
+            task.result()
+    finally:
+        stop.set()
+        await work[-1]
+        for task in work[:-1]:
+            task.cancel()
+        await asyncio.gather(*work, return_exceptions=True)
+        await close()
+
+
+class _Server(uvicorn.Server):
+    """uvicorn without its signal handlers: who calls us decides when we stop."""
+
+    @override
+    @contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        """Leave them as they are."""
+        yield
+
+
+async def _serve_http(context: ApiContext, stop: asyncio.Event, listening: Callable[[int], None]) -> None:
+    api = context.settings.api
+    config = uvicorn.Config(
+        create_api(context),
+        host=api.host,
+        port=api.port,
+        log_level="warning",
+        access_log=False,
+        server_header=False,
+        timeout_graceful_shutdown=2,
+        h11_max_incomplete_event_size=64 << 10,
+        lifespan="on",
+    )
+    server = _Server(config)
+    serving = asyncio.create_task(server.serve())
+    stopping = asyncio.create_task(stop.wait())
+    try:
+        while not server.started and not serving.done():  # noqa: ASYNC110  uvicorn has no event for it
+            await asyncio.sleep(0.02)
+        if server.started:
+            listening(server.servers[0].sockets[0].getsockname()[1])
+        await asyncio.wait([serving, stopping], return_when=asyncio.FIRST_COMPLETED)
+    finally:
+        server.should_exit = True
+        stopping.cancel()
+        await _ended(serving, api.host, api.port)
+
+
+async def _ended(serving: "asyncio.Task[None]", host: str, port: int) -> None:
+    try:
+        await serving
+    except SystemExit as error:  # uvicorn's way to say that it could not bind
+        raise UnavailableError(f"api.port: {host}:{port} is taken: choose another port") from error
+
+
+def _stored(settings: Settings) -> tuple[Stored, Callable[[], Awaitable[None]]]:
+    """The Redis view as a second place to look, where Redis is configured."""
+    if not settings.redis.url:
+        return nothing_stored, _nothing
+    client = connect(settings.redis)
+
+    async def look(user: str, surface: str) -> Recommendation | None:
+        try:
+            return await read_list(client, settings.kafka.namespace, user, surface)
+        except UnavailableError as error:
+            log.warning("the Redis view does not answer: %s", error)
+            return None
+
+    return look, client.aclose
+
+
+async def _nothing() -> None:
+    return
