@@ -29,7 +29,7 @@ class Experiment:
     >>> experiment.arm_of("user-1") is experiment.arm_of("user-1")
     True
     >>> sum(experiment.arm_of(f"u{i}") is Arm.HOLDOUT for i in range(10_000))
-    984
+    1013
     """
 
     name: str
