@@ -11,6 +11,7 @@ from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
 
 from deploy.simulator.shop import Message, Shop
 from schemas.catalogue import Item
+from schemas.errors import UnavailableError
 from schemas.recommendations import Recommendation
 from schemas.settings import KafkaSettings
 from schemas.topics import Topic, topic_name
@@ -31,44 +32,71 @@ class Drive:
         Where, and under which namespace.
     shop
         Who does what when.
+
+    Attributes
+    ----------
+    opened
+        Set when the first list has come and simulated time runs.
     """
 
     def __init__(self, kafka: KafkaSettings, shop: Shop) -> None:
         self.kafka = kafka
         self.shop = shop
-        self.first_list: float | None = None
+        self.opened = asyncio.Event()
+        self._answered = asyncio.Event()
 
-    async def stock(self, items: Iterable[Item]) -> int:
-        """Publish the assortment; how many items."""
-        async with self._producer() as producer:
-            sent = [
-                await producer.send(self._name(Topic.ITEMS), _encode(item), key=item.item_id.encode())
-                for item in items
-            ]
-            await asyncio.gather(*sent)
-        return len(sent)
+    async def run(self, items: Iterable[Item], *, since: int, patience: float) -> None:
+        """Stock the shop, import its past, wait for the first list, and stay open until cancelled.
 
-    async def remember(self, history: Iterable[Message]) -> int:
-        """Publish what was bought before the shop opened; how many lines."""
-        async with self._producer() as producer:
-            sent = [await self._send(producer, message) for message in history]
-            await asyncio.gather(*sent)
-        return len(sent)
+        Parameters
+        ----------
+        items
+            The assortment.
+        since
+            Simulated second from which on past purchases are imported.
+        patience
+            Real seconds to wait for the first list.
 
-    async def run(self, stop: asyncio.Event) -> None:
-        """Open the shop until ``stop``; a client that fails ends the others and is raised."""
-        async with self._producer() as producer, self._consumer() as consumer, asyncio.TaskGroup() as group:
-            reading = group.create_task(self._read(consumer))
-            acting = group.create_task(self._act(producer))
-            await stop.wait()
-            acting.cancel()
-            reading.cancel()
+        Raises
+        ------
+        UnavailableError
+            Nobody makes lists, or the broker went away.
+        """
+        async with self._producer() as producer, self._consumer() as consumer:
+            try:
+                async with asyncio.TaskGroup() as group:
+                    group.create_task(self._read(consumer))
+                    group.create_task(self._keep(producer, items, since, patience))
+            except ExceptionGroup as failed:
+                # The first failure cancelled the other task: it is the whole story.
+                raise failed.exceptions[0] from failed
 
-    async def _act(self, producer: Any) -> None:
+    async def _keep(self, producer: Any, items: Iterable[Item], since: int, patience: float) -> None:
+        await self._stock(producer, items)
+        for message in self.shop.history(since):
+            await self._send(producer, message)
+        await producer.flush()
+        await self._first_list(patience)
+        self.shop.open(time.monotonic(), time.time_ns() // 1_000_000)
+        self.opened.set()
         while True:
             for message in self.shop.due(time.monotonic()):
                 await self._send(producer, message)
             await asyncio.sleep(TICK_SECONDS)
+
+    async def _stock(self, producer: Any, items: Iterable[Item]) -> None:
+        for item in items:
+            await producer.send(self._name(Topic.ITEMS), _encode(item), key=item.item_id.encode())
+
+    async def _first_list(self, patience: float) -> None:
+        try:
+            async with asyncio.timeout(patience):
+                await self._answered.wait()
+        except TimeoutError as error:
+            where = self.kafka.bootstrap
+            raise UnavailableError(
+                f"no list came within {patience:.0f} s: is `streamwise stream` running on {where}?"
+            ) from error
 
     async def _read(self, consumer: Any) -> None:
         while True:
@@ -77,11 +105,11 @@ class Drive:
             for records in found.values():
                 for record in records:
                     self.shop.on_list(_lists.decode(record.value), now)
-                    self.first_list = self.first_list or now
+                    self._answered.set()
 
-    async def _send(self, producer: Any, message: Message) -> Any:
+    async def _send(self, producer: Any, message: Message) -> None:
         key = message.fact.user_id.encode()
-        return await producer.send(self._name(message.topic), _encode(message.fact), key=key)
+        await producer.send(self._name(message.topic), _encode(message.fact), key=key)
 
     @asynccontextmanager
     async def _producer(self) -> AsyncIterator[Any]:
