@@ -45,7 +45,7 @@ def scored(n: int, candidates: int, *, size: int = 0, seed: int = 0) -> ScoredLi
 
 def of_parts(n: int, slot, parts, control=None) -> ScoredLists:
     """Equally long lists of given candidates."""
-    parts = np.asarray(parts, np.float64).reshape(len(slot), -1)
+    parts = np.asarray(parts, np.float64)
     utility = np.zeros(len(slot))
     for column in parts.T:
         utility += column

@@ -15,6 +15,7 @@ from schemas.events import Decision, decode_event, encode_event
 from tests.models.policy.lists import Ask, asks, catalogue, of_parts, scored, shelf, view
 
 STAMP = Stamp(now=5_000, seed=7, model="r12")
+OUT = frozenset({"item-8"})
 
 
 class Noise:
@@ -27,9 +28,7 @@ class Noise:
 
 def full(n: int = 8, k: int = 6, candidates: int = 40, v: PolicyView | None = None) -> list[Decision]:
     """Decisions in which everything takes part: draws, boosts, a pin, a cap, diversity, holdout."""
-    rules = Rules(
-        boosts={"item-3": 0.7, "item-9": -0.4}, pins={2: "item-5"}, cap=2, excluded=frozenset({"item-8"})
-    )
+    rules = Rules(boosts={"item-3": 0.7, "item-9": -0.4}, pins={2: "item-5"}, cap=2, excluded=OUT)
     size = candidates + 1
     where = replace(shelf(size), group=np.arange(size, dtype=np.int32) % 7)
     v = v or view({"": rules}, holdout=0.4)
