@@ -9,8 +9,9 @@ for an item that is delisted or has no text, or a dead letter.
 
 import asyncio
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import AsyncIterator, Sequence
 from concurrent.futures import Future
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import Any, NamedTuple, Protocol
 
@@ -21,7 +22,7 @@ from typing_extensions import override  # an aiokafka requirement; typing has it
 
 from schemas.catalogue import Item
 from schemas.embeddings import Embedding
-from schemas.errors import InvalidMessageError
+from schemas.errors import InvalidMessageError, UnavailableError
 from schemas.events import decode
 from schemas.ids import MAX_ID_LENGTH, partition_of
 from schemas.settings import KafkaSettings
@@ -29,6 +30,7 @@ from schemas.topics import Topic, topic_name
 from streams.connection import consumer_options
 from streams.deadletters import DeadLetter, DeadLetters
 from streams.kafka import connect, idempotent_producer
+from streams.partitions import partitions_of
 from streams.writer import LogWriter, Outgoing
 from workers.encoder.cache import MemoryCache
 from workers.encoder.pool import EncoderPool, Vector
@@ -157,28 +159,38 @@ class EncodeStage:
         consumer = AIOKafkaConsumer(**self._group_options())
         await connect(producer)
         try:
-            out = await self._outputs(producer)
-            items = topic_name(Topic.ITEMS, self._kafka.namespace)
-            consumer.subscribe([items], listener=_Handover(self, consumer))
-            await connect(consumer)
-            await _together(self._read(consumer, stop), self._publish(consumer, out))
+            async with self._outputs(producer) as out:
+                items = topic_name(Topic.ITEMS, self._kafka.namespace)
+                consumer.subscribe([items], listener=_Handover(self, consumer))
+                await connect(consumer)
+                await _together(self._read(consumer, stop), self._publish(consumer, out))
         finally:
             await consumer.stop()
             await producer.stop()
 
     def _group_options(self) -> dict[str, Any]:
         session = int(1000 * self._kafka.session_seconds)
+        # Namespaces may share a broker and a group name: each must have an assignment of its own.
+        space = f"{self._kafka.namespace}." if self._kafka.namespace else ""
         return consumer_options(self._kafka) | {
-            "group_id": f"{self._kafka.group}-encoder-{self._pool.spec.version}",
+            "group_id": f"{space}{self._kafka.group}-encoder-{self._pool.spec.version}",
             "session_timeout_ms": session,
             "heartbeat_interval_ms": max(100, session // 6),
         }
 
-    async def _outputs(self, producer: Any) -> _Out:
-        embeddings = topic_name(Topic.EMBEDDINGS, self._kafka.namespace)
-        letters = topic_name(Topic.DEAD_LETTERS, self._kafka.namespace)
-        partitions = len(await producer.partitions_for(embeddings))
-        return _Out(LogWriter(producer, embeddings), partitions, DeadLetters(LogWriter(producer, letters)))
+    @asynccontextmanager
+    async def _outputs(self, producer: Any) -> AsyncIterator[_Out]:
+        partitions = len(await partitions_of(self._kafka, Topic.EMBEDDINGS))
+        if not partitions:
+            name = topic_name(Topic.EMBEDDINGS, self._kafka.namespace)
+            raise UnavailableError(f"{name}: no such topic: run `streamwise topics --create`")
+        vectors = LogWriter(producer, topic_name(Topic.EMBEDDINGS, self._kafka.namespace))
+        letters = LogWriter(producer, topic_name(Topic.DEAD_LETTERS, self._kafka.namespace))
+        try:
+            yield _Out(vectors, partitions, DeadLetters(letters))
+        finally:
+            await vectors.stop()
+            await letters.stop()
 
     async def _read(self, consumer: Any, stop: asyncio.Event) -> None:
         while not stop.is_set():

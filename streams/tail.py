@@ -9,8 +9,10 @@ from aiokafka.errors import KafkaError
 from schemas.errors import UnavailableError
 from schemas.recommendations import Recommendation
 from schemas.settings import KafkaSettings
-from schemas.topics import Topic, topic_name
+from schemas.topics import Topic
 from streams.connection import consumer_options
+from streams.kafka import connect
+from streams.partitions import partitions_of
 
 WINDOWS = (1_000, 20_000, 2**62)
 """How many records of each partition are looked at, from the end; the next window only if none had it."""
@@ -31,16 +33,13 @@ async def latest_list(kafka: KafkaSettings, user_id: str, surface: str = "home")
     UnavailableError
         The broker does not answer.
     """
-    topic = topic_name(Topic.RECOMMENDATIONS, kafka.namespace)
+    partitions = await partitions_of(kafka, Topic.RECOMMENDATIONS)
     consumer = AIOKafkaConsumer(**consumer_options(kafka))
+    await connect(consumer)
     try:
-        await consumer.start()
-        await consumer.topics()
-        found = sorted(consumer.partitions_for_topic(topic) or ())
-        return await _search(consumer, [TopicPartition(topic, p) for p in found], _Who(user_id, surface))
+        return await _search(consumer, partitions, _Who(user_id, surface))
     except (KafkaError, OSError) as error:
-        remedy = "is the broker running there?"
-        raise UnavailableError(f"kafka.bootstrap: {kafka.bootstrap!r}: {error}: {remedy}") from error
+        raise UnavailableError(f"kafka.bootstrap: {kafka.bootstrap}: {error!r}") from error
     finally:
         await consumer.stop()
 

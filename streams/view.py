@@ -26,6 +26,7 @@ from schemas.settings import KafkaSettings, RedisSettings
 from schemas.topics import Topic, topic_name
 from streams.connection import consumer_options
 from streams.kafka import connect as connect_consumer
+from streams.partitions import partitions_of
 
 Offsets = dict[int, int]
 
@@ -138,10 +139,9 @@ class RedisView:
     async def _assign(self, consumer: Any, stop: asyncio.Event) -> None:
         """Take all partitions, as soon as the topic exists."""
         while not stop.is_set():
-            await consumer.topics()
-            if found := consumer.partitions_for_topic(self._topic):
-                consumer.assign([TopicPartition(self._topic, p) for p in sorted(found)])
-                self._next = dict.fromkeys(sorted(found), 0)
+            if found := await partitions_of(self._kafka, Topic.RECOMMENDATIONS):
+                consumer.assign(found)
+                self._next = {tp.partition: 0 for tp in found}
                 return
             await _pause(stop)
 

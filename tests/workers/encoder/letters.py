@@ -14,13 +14,14 @@ DIM = 26
 class LetterEncoder:
     """The vector of a text is its letters' frequencies; texts with ``poison`` in them cannot be encoded.
 
-    ``gate`` holds every batch back until it is set.
+    ``gate`` holds every batch back until it is set; ``busy`` is set when a batch has come.
     """
 
     def __init__(self) -> None:
         self.spec = EncoderSpec(model="letters", weights="none", precision="fp32", dim=DIM, max_tokens=64)
         self.gate = threading.Event()
         self.gate.set()
+        self.busy = threading.Event()
         self.batches: list[list[Tokens]] = []
 
     def tokenize(self, texts: Sequence[str]) -> list[Tokens]:
@@ -29,6 +30,7 @@ class LetterEncoder:
         return [[ord(c) for c in text[:64]] for text in texts]
 
     def encode(self, batch: Sequence[Tokens]) -> Vectors:
+        self.busy.set()
         self.gate.wait(10)
         self.batches.append(list(batch))
         if any("poison" in bytes(t % 256 for t in tokens).decode("latin-1") for tokens in batch):
