@@ -61,15 +61,25 @@ class PolicyState:
     VERSION = 1
 
     def __init__(self, view: PolicyView) -> None:
-        self.view = view
+        self._view = view
+        self._trusted = True
+
+    @property
+    def view(self) -> PolicyView:
+        """What to obey now: the log's view, on the safe policy while this process is not trusted."""
+        return self._view if self._trusted else self._view.on_safe()
+
+    def trust(self, trusted: bool) -> None:  # noqa: FBT001  the answer itself
+        """Whether this process follows the log closely enough to know who serves; not part of the fold."""
+        self._trusted = trusted
 
     def apply(self, row: ControlRow) -> bool:
         """Obey one control row; whether it changed anything."""
-        if not isinstance(row, PolicySwitch) or row.experiment != self.view.experiment.name:
+        if not isinstance(row, PolicySwitch) or row.experiment != self._view.experiment.name:
             return False
-        if row.from_epoch != self.view.epoch:
+        if row.from_epoch != self._view.epoch:
             return False
-        self.view = replace(self.view, epoch=row.to_epoch, policy=row.policy)
+        self._view = replace(self._view, epoch=row.to_epoch, policy=row.policy)
         return True
 
     def learn(self, rows: Rows) -> None:
@@ -79,15 +89,15 @@ class PolicyState:
 
     def snapshot(self) -> bytes:
         """Experiment, epoch and policy."""
-        view = self.view
+        view = self._view
         meta = {"experiment": view.experiment.name, "epoch": view.epoch, "policy": view.policy}
         return pack(self.name, self.VERSION, {}, meta)
 
     def restore(self, data: bytes) -> None:
         """Become what ``snapshot`` wrote; the state of another experiment is not taken over."""
         _, meta = unpack(data, self.name, self.VERSION)
-        if meta["experiment"] == self.view.experiment.name:
-            self.view = replace(self.view, epoch=meta["epoch"], policy=meta["policy"])
+        if meta["experiment"] == self._view.experiment.name:
+            self._view = replace(self._view, epoch=meta["epoch"], policy=meta["policy"])
 
     def checksum(self) -> int:
         """Of the snapshot."""
