@@ -99,6 +99,10 @@ class UserSettings(_Section, frozen=True, kw_only=True):
         How long after a decision a click or purchase still counts for it.
     checkpoint_seconds
         Sweep of the dirty blocks to the ``state`` topic.
+    dedup_ids, dedup_hours
+        How many event ids of a person are remembered against producers' repeats, and for how long.
+    open_decisions, open_total
+        Decisions that wait for rewards, per person and per partition; beyond, the oldest close early.
     """
 
     history: Annotated[int, Meta(ge=10, le=1000)] = 100
@@ -107,6 +111,8 @@ class UserSettings(_Section, frozen=True, kw_only=True):
     checkpoint_seconds: Positive = 10.0
     dedup_ids: Annotated[int, Meta(ge=0, le=1024)] = 64
     dedup_hours: Positive = 24.0
+    open_decisions: Annotated[int, Meta(ge=1, le=1000)] = 32
+    open_total: Count = 200_000
 
 
 class EngineSettings(_Section, frozen=True, kw_only=True):
@@ -171,8 +177,15 @@ class ListSettings(_Section, frozen=True, kw_only=True):
 
 
 class LearnerSettings(_Section, frozen=True, kw_only=True):
-    """Folding of the signals log."""
+    """Folding of the signals log.
 
+    Parameters
+    ----------
+    max_lag_seconds
+        A worker that is further behind the log serves the safe policy: it may have missed an order.
+    """
+
+    max_lag_seconds: Positive = 30.0
     slice_ms: Positive = 4.0
     snapshot_seconds: Positive = 60.0
     directory: str = ".data/snapshots"
@@ -212,6 +225,8 @@ class AuditSettings(_Section, frozen=True, kw_only=True):
 
     Parameters
     ----------
+    period_seconds
+        Between two audits.
     alpha_click, alpha_purchase
         False-alarm probability that each hard guardrail may spend over the whole experiment.
     alpha_srm
