@@ -26,12 +26,16 @@ class Marks:
         self.stamp = np.zeros(64, np.int32)
         self.next = 1
 
-    def take(self, people: int, n_items: int) -> int:
-        """Reserve stamps for a batch; the first person's stamp is returned."""
+    def reserve(self, n_items: int) -> None:
+        """Room for all slots below ``n_items``."""
         if n_items > len(self.stamp):
             grown = np.zeros(max(n_items, 2 * len(self.stamp)), np.int32)
             grown[: len(self.stamp)] = self.stamp
             self.stamp = grown
+
+    def take(self, people: int, n_items: int) -> int:
+        """Reserve stamps for a batch; the first person's stamp is returned."""
+        self.reserve(n_items)
         if self.next + people >= DEAD:
             self.stamp[self.stamp != DEAD] = 0
             self.next = 1

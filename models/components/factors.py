@@ -15,6 +15,8 @@ from schemas.snapshots import checksum, pack, unpack
 
 RECENT: Final = 20
 LONG: Final = 50
+FIRST: Final = 1e-3
+"""Adagrad's accumulators start here: with 0 an item's first, random gradient would move it a whole step."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,8 +33,8 @@ class Step:
         Uniformly sampled per row.
     """
 
-    rate: float = 0.08
-    decay: float = 0.85
+    rate: float = 0.1
+    decay: float = 0.75
     tau: float = 300.0
     floor: float = 0.3
     negatives: int = 200
@@ -62,9 +64,9 @@ class Factors:
         self.arena = Arena()
         for table in "qab":
             self.arena.declare(table, np.float32, (dimension,))
-            self.arena.declare(f"{table}_step", np.float32)
+            self.arena.declare(f"{table}_step", np.float32, fill=FIRST)
         self.arena.declare("bias", np.float32)
-        self.arena.declare("bias_step", np.float32)
+        self.arena.declare("bias_step", np.float32, fill=FIRST)
         self.filled = 0
         self.lag = (np.float64(step.decay) ** np.arange(RECENT)).astype(np.float64)
 
@@ -229,7 +231,7 @@ def _nudge(row: Float32, scale: float, by: Float32, step: Float32, at: int, rate
     for d in range(len(row)):
         square += by[d] * by[d]
     step[at] += scale * scale * square / len(row)
-    size = np.float32(rate * scale / np.sqrt(step[at] + 1e-8))
+    size = np.float32(rate * scale / np.sqrt(step[at] + 1e-12))
     for d in range(len(row)):
         row[d] -= size * by[d]
 
@@ -289,7 +291,7 @@ def _learn(
             if used > 0:
                 _nudge(q[i], g, user, q_step, i, rate)
             bias_step[i] += g * g
-            bias[i] -= rate * g / np.sqrt(bias_step[i] + 1e-8)
+            bias[i] -= rate * g / np.sqrt(bias_step[i] + 1e-12)
         for j in range(count):
             i = ctx_item[first + j]
             if i == 0 or ignored(ctx_kind[first + j]):

@@ -7,7 +7,7 @@ import numpy as np
 import numpy.typing as npt
 
 from models.components.base import Queries, ban, offer, unheap
-from models.components.neighbours import SLACK, NeighbourPool, entry
+from models.components.neighbours import SLACK, NeighbourPool, entry, place_of
 from models.fold import Rows
 from models.jit import fast_kernel, kernel
 from schemas.signals import Float32, Float64, Int32, Int64, Kind, UInt8
@@ -149,6 +149,21 @@ class Transitions:
         begin, places = int(r["begin"][item]), int(r["places"][item])
         ids, weights = e["id"][begin : begin + places], e["weight"][begin : begin + places]
         return ids[ids > 0], weights[ids > 0]
+
+    def shares(self, item: Int32, gap: Float32, target: int, out: Float64) -> None:
+        """What each recent item contributes to a target's scores, each reach counting alike.
+
+        Parameters
+        ----------
+        item, gap
+            Fold slots newest first, and seconds ago, shape (n,).
+        out
+            Written, the first n places.
+        """
+        r, e = self.pool.rows, self.pool.entries
+        self.pool.reserve(1 + max(target, int(item.max(initial=0))))
+        pool = (r["begin"], r["places"], e["id"], e["weight"])
+        _shares(item, gap, target, self.read, self.time, pool, r["out"], out)
 
     def snapshot(self) -> bytes:
         """All rows."""
@@ -334,3 +349,36 @@ def _gather(
                     out[p - 1, m] = reach_value[q, m]
         for p in range(start[u], start[u + 1]):
             place[item[p]] = 0
+
+
+@kernel
+def _shares(
+    item: Int32,
+    gap: Float32,
+    target: int,
+    read: Float64,
+    time: Float64,
+    pool: tuple[Int64, Int32, Int32, Float32],
+    out_mass: Float64,
+    out: Float64,
+) -> None:
+    begin, places, ids, weights = pool
+    width = read.shape[0]
+    total = np.zeros(width)
+    each = np.zeros((len(item), width))
+    for j in range(min(len(item), WINDOW)):
+        source = item[j]
+        if source == 0 or begin[source] < 0 or target == 0:
+            continue
+        at = place_of(ids, begin[source], places[source], target)
+        if ids[at] != target:
+            continue
+        for m in range(width):
+            near = time[m, 2] + (1.0 - time[m, 2]) * np.exp(-gap[j] / time[m, 1])
+            each[j, m] = read[m, j] * near * weights[at, m] / np.sqrt(out_mass[source, m] + 5.0)
+            total[m] += each[j, m]
+    for j in range(len(item)):
+        out[j] = 0.0
+        for m in range(width):
+            if total[m] > 0.0:
+                out[j] += each[j, m] / total[m]

@@ -44,6 +44,27 @@ def union(top: Int32, n_items: int) -> Union:
     return Union(start, item[:n], rrf[:n])
 
 
+def given(top: Int32, only: Union, n_items: int) -> Union:
+    """Score fixed candidates: ``only`` with the rank fusion of the lists that mention them."""
+    rrf = np.zeros(len(only.item), np.float32)
+    _given(top, np.zeros(n_items, np.int32), only.start, only.item, rrf)
+    return Union(only.start, only.item, rrf)
+
+
+@kernel
+def _given(top: Int32, place: Int32, start: Int32, item: Int32, rrf: Float32) -> None:
+    for u in range(top.shape[0]):
+        for p in range(start[u], start[u + 1]):
+            place[item[p]] = p + 1
+        for c in range(top.shape[1]):
+            for r in range(top.shape[2]):
+                at = place[top[u, c, r]]
+                if top[u, c, r] != 0 and at > 0:
+                    rrf[at - 1] += np.float32(1.0 / (RRF + 1.0 + r))
+        for p in range(start[u], start[u + 1]):
+            place[item[p]] = 0
+
+
 @kernel
 def _union(top: Int32, place: Int32, start: Int32, item: Int32, rrf: Float32) -> int:
     n = 0

@@ -18,6 +18,8 @@ GAP: Final = (30.0, 1800.0, 86_400.0)
 class Head:
     """Linear softmax over candidates whose weights depend on the person's maturity and time gap.
 
+    Probes of another build, with other features, are passed over.
+
     ``w = base + maturity[bucket] + gap[bucket]``; one Adagrad step per probe on the log-loss of the item
     that came, among the probe's candidates.
 
@@ -43,7 +45,7 @@ class Head:
     def learn(self, rows: Rows) -> None:
         """One step per probe whose item was among its candidates."""
         x = rows.probes
-        if not len(x):
+        if not len(x) or rows.feature_names != self.names:
             return
         _learn(
             (x.target, x.weight, x.cand_start, x.maturity, x.gap),

@@ -1,0 +1,330 @@
+"""The engine: events in, rows out; rows in, better lists out.  It knows no I/O, clock or randomness."""
+
+from collections.abc import Iterable, Sequence
+from typing import Any, Self
+
+import numpy as np
+import numpy.typing as npt
+
+from models.bandit.click import ClickPosterior
+from models.bandit.purchase import PurchasePosterior
+from models.bandit.thompson import Thompson
+from models.catalogue import Catalogue
+from models.components.base import Component
+from models.components.content import Content
+from models.components.factors import Factors
+from models.components.popularity import Popularity
+from models.components.repeats import Repeats
+from models.components.transitions import Transitions
+from models.contexts import Contexts
+from models.experiments import Experiment
+from models.explain import Reasons
+from models.fold import FoldLog, Rows
+from models.fusion.candidates import Union
+from models.fusion.fusion import Fusion, Opinions
+from models.fusion.head import Head
+from models.fusion.scoreboard import Scoreboard
+from models.fusion.scored import ScoredLists
+from models.interning import Interner
+from models.policy.decide import Stamp, decide
+from models.policy.rules import Shelf
+from models.policy.safe import SafePopularity
+from models.policy.view import PolicyState, PolicyView
+from models.probing import ProbeBudget, with_probes
+from models.requests import ListRequest, contexts_of
+from models.scoring import Bool, Scorer
+from models.users.applied import Applied
+from models.users.shard import UserShard
+from schemas.catalogue import Item
+from schemas.embeddings import Embedding
+from schemas.events import Decision, Event
+from schemas.settings import (
+    EngineSettings,
+    ExperimentSettings,
+    PolicySettings,
+    Settings,
+    UserSettings,
+)
+from schemas.signals import Int16, Int32, Int64, SignalBlock
+from schemas.snapshots import pack, unpack
+
+__all__ = ["Engine", "ListRequest"]
+
+PRIOR = 0.3
+"""Weight of every component's z-score before the first probe."""
+
+
+class Engine:
+    """Façade over user shards, folds, components, head and catalogue.
+
+    Not thread-safe: a worker guards it by one lock; kernels release the interpreter lock.
+
+    Parameters
+    ----------
+    settings
+        What is learned and how lists are scored.
+    users, policy, experiment
+        Settings of user state, of list sampling and of the running experiment.
+    seed
+        Of the factors' starting values and of their negative samples.
+
+    Examples
+    --------
+    >>> engine = Engine(EngineSettings(), seed=1)
+    >>> engine.fusion.part_names
+    ('popularity', 'transitions', 'factors', 'repeats', 'content')
+    """
+
+    VERSION = 1
+
+    def __init__(
+        self,
+        settings: EngineSettings,
+        *,
+        users: UserSettings | None = None,
+        policy: PolicySettings | None = None,
+        experiment: ExperimentSettings | None = None,
+        seed: int = 0,
+    ) -> None:
+        self.settings = settings
+        self.users = users or UserSettings()
+        self.experiment = experiment or ExperimentSettings()
+        self.exclude_seen = settings.exclude_seen
+        self.items = Interner()
+        self.catalogue = Catalogue(self.items)
+        self.popularity = Popularity()
+        self.transitions = Transitions()
+        self.factors = Factors(settings.factors, seed=seed)
+        self.repeats = Repeats()
+        self.content = Content()
+        components: tuple[Component, ...] = (self.popularity, self.transitions, self.factors, self.repeats)
+        self.fusion = Fusion(components, self.content)
+        self.head = Head(self.fusion.feature_names, self.fusion.prior(PRIOR))
+        self.scoreboard = Scoreboard(self.fusion.columns)
+        self.safe = SafePopularity()
+        self.click = ClickPosterior()
+        self.purchase = PurchasePosterior()
+        view = PolicyView(policy or PolicySettings(), Experiment.of(self.experiment))
+        self.policy = PolicyState(view)
+        own = (self.head, self.scoreboard, self.safe, self.click, self.purchase, self.policy)
+        self.log = FoldLog((*components, *own))
+        self.scorer = Scorer(self.fusion, self.head, settings.candidates)
+        self.budget = ProbeBudget(settings.probe_share, settings.probes_per_second)
+        self._mapped = 1
+
+    @classmethod
+    def of(cls, settings: Settings) -> Self:
+        """The engine that a whole tree of settings describes."""
+        return cls(
+            settings.engine,
+            users=settings.users,
+            policy=settings.policy,
+            experiment=settings.experiment,
+            seed=settings.engine.seed,
+        )
+
+    def open_shard(self, partition: int, incarnation: int = 0) -> UserShard:
+        """User state of one ``events`` partition, empty."""
+        return UserShard(partition, incarnation, self.items, self.users, self.experiment)
+
+    def apply(
+        self, shard: UserShard, events: Sequence[Event], offsets: Int64, *, broker_ts: Int64
+    ) -> Applied:
+        """Apply events to user state; contexts of the events to be probed are kept."""
+        wanted = self.budget.choose(events, broker_ts)
+        return shard.apply(events, offsets, broker_ts, want_contexts=wanted)
+
+    def block_of(self, applied: Applied) -> SignalBlock:
+        """Rows of what was applied, probes included."""
+        block = applied.to_block(self.items)
+        contexts, rows = applied.contexts, applied.interactions
+        if not len(contexts):
+            return block
+        at = np.searchsorted(rows.offset, applied.offsets[applied.contexts_at])
+        slots, weight = rows.item[at], rows.weight[at]
+        opinions = self._opinions(contexts, np.full(len(contexts), self.exclude_seen))
+        return with_probes(
+            block,
+            self.items,
+            self.scorer.probe(opinions, slots),
+            keep=(weight > 0) & self._fair(contexts, slots),
+            identity=(slots, contexts.user, contexts.now, rows.offset[at], weight, rows.arm[at]),
+            names=(self.fusion.feature_names, self.fusion.columns),
+        )
+
+    def observe(
+        self, shard: UserShard, events: Sequence[Event], offsets: Int64, *, broker_ts: Int64
+    ) -> SignalBlock:
+        """Apply events and give the rows that they are worth; ``apply`` and ``block_of`` in one."""
+        return self.block_of(self.apply(shard, events, offsets, broker_ts=broker_ts))
+
+    def learn(self, block: SignalBlock) -> Rows | None:
+        """Fold a block; None if all of it was folded before.
+
+        Raises
+        ------
+        CoverGapError
+            Blocks before it are missing.
+        """
+        rows = self.log.learn(block)
+        self._map_new()
+        return rows
+
+    def recommend(self, shard_requests: Sequence[ListRequest], *, now: int, seed: int) -> list[Decision]:
+        """Draw one list per request, in their order.
+
+        Parameters
+        ----------
+        shard_requests
+            A batch; best speed at 64.
+        now
+            Time of the decisions, ms.
+        seed
+            Of the draws; another attempt at the same triggers needs another one.
+        """
+        if not shard_requests:
+            return []
+        contexts = contexts_of(shard_requests, now)
+        scored = self._score(shard_requests, contexts, self.policy.view.settings.pool)
+        return decide(
+            self.policy.view,
+            shard_requests,
+            scored,
+            items=self.items,
+            stamp=Stamp(now=now, seed=seed, model=self.model),
+            shelf=self._shelf(),
+            draws=Thompson(
+                self.click,
+                self.purchase,
+                self.scorer.maps.fold_of,
+                self.policy.view.settings.purchase_value,
+            ),
+            because=Reasons(contexts, scored, self.transitions, self.scorer.maps),
+        )
+
+    def rank(self, requests: Sequence[ListRequest], *, now: int) -> ScoredLists:
+        """Candidates by fused utility, as many as the longest ``k``: no exploration, no diversity."""
+        return self._score(requests, contexts_of(requests, now), max(r.k for r in requests))
+
+    def contest(self, requests: Sequence[ListRequest], items: Sequence[str], *, now: int) -> dict[str, Int16]:
+        """Place that each component, the fused list and rank fusion give to each person's item.
+
+        0: not listed.  Nothing is learned.
+        """
+        contexts = contexts_of(requests, now)
+        opinions = self._opinions(contexts, self._exclude(requests))
+        ranks = self.scorer.probe(opinions, self.items.lookup_many(items)).ranks
+        return {name: ranks[:, c] for c, name in enumerate(self.scoreboard.names)}
+
+    def describe(self, items: Sequence[Item]) -> None:
+        """Insert or replace items of the catalogue."""
+        slots = self.catalogue.describe(items)
+        self._live(slots)
+        self.content.describe(slots, items)
+
+    def delist(self, item_ids: Iterable[str]) -> None:
+        """Never list these items, until they are described again."""
+        self._live(self.catalogue.delist(item_ids))
+
+    def embed(self, embeddings: Sequence[Embedding]) -> None:
+        """Take vectors of an encoder."""
+        self.content.embed(self.items.intern_many(e.item_id for e in embeddings), embeddings)
+
+    @property
+    def model(self) -> str:
+        """Names the state of the models: how many rows they learned from."""
+        return f"r{self.log.rows_learned}"
+
+    def live_scores(self) -> dict[str, dict[str, float]]:
+        """Recent prequential scores of every component, the fused list and rank fusion."""
+        return self.scoreboard.scores()
+
+    def snapshot(self) -> bytes:
+        """Folds, fold slots and high-waters; user state is kept by its blocks, the catalogue by its topic."""
+        parts = {"log": np.frombuffer(self.log.snapshot(), np.uint8)}
+        return pack("engine", self.VERSION, parts, {"factors": self.settings.factors})
+
+    def restore(self, data: bytes) -> None:
+        """Become what ``snapshot`` wrote.
+
+        Raises
+        ------
+        SnapshotError
+            Damaged, or of another version.
+        """
+        parts, _ = unpack(data, "engine", self.VERSION)
+        self.log.restore(parts["log"].tobytes())
+        self._mapped = 1
+        self._map_new()
+
+    def _opinions(self, contexts: Contexts, exclude: Bool, only: Union | None = None) -> Opinions:
+        return self.scorer.opinions(contexts, exclude, (len(self.log.items), len(self.items)), only)
+
+    def _fair(self, contexts: Contexts, items: Int32) -> Bool:
+        """Probes of items that the list could have held: where own items are excluded, not those."""
+        fair = items > 0
+        if self.exclude_seen:
+            for u in np.flatnonzero(fair):
+                seen = contexts.seen_slot[contexts.seen_start[u] : contexts.seen_start[u + 1]]
+                fair[u] = not (seen == items[u]).any()
+        return fair
+
+    def _map_new(self) -> None:
+        """Give universe slots to ids that the log brought."""
+        known = len(self.log.items)
+        if self._mapped == known:
+            return
+        slots = self.items.intern_many(self.log.items.id_of(f) for f in range(self._mapped, known))
+        self.scorer.maps.reserve(known, len(self.items))
+        for fold, slot in enumerate(slots.tolist(), self._mapped):
+            self.scorer.maps.join(fold, slot)
+        self._mapped = known
+
+    def _live(self, slots: Int32) -> None:
+        self.scorer.maps.reserve(len(self.log.items), len(self.items))
+        self.scorer.maps.set_live(slots, self.catalogue.live()[slots])
+
+    def _exclude(self, requests: Sequence[ListRequest]) -> Bool:
+        usual = self.exclude_seen
+        return np.array([usual if r.exclude_seen is None else r.exclude_seen for r in requests])
+
+    def _score(self, requests: Sequence[ListRequest], contexts: Contexts, length: int) -> ScoredLists:
+        exclude = self._exclude(requests)
+        only = self._only(requests, contexts, exclude)
+        opinions = self._opinions(contexts, exclude, only)
+        return self.scorer.rank(opinions, length, self.safe)
+
+    def _shelf(self) -> Shelf:
+        vectors = self.content.sketches(len(self.items))
+        return Shelf(self.catalogue.live(), self.catalogue.group(), vectors)
+
+    def _only(self, requests: Sequence[ListRequest], contexts: Contexts, exclude: Bool) -> Union | None:
+        """Fixed candidates for the whole batch, if anybody asks for some."""
+        if not any(r.restricted for r in requests):
+            return None
+        live = self.catalogue.live()
+        free = None if all(r.restricted for r in requests) else self._opinions(contexts, exclude).union
+        lists: list[Int32] = []
+        for u, request in enumerate(requests):
+            if not request.restricted and free is not None:
+                lists.append(free.item[free.start[u] : free.start[u + 1]])
+                continue
+            slots = self._wanted(request)
+            slots = slots[live[slots] == 1]
+            if exclude[u]:
+                seen = contexts.seen_slot[contexts.seen_start[u] : contexts.seen_start[u + 1]]
+                slots = slots[~np.isin(slots, seen)]
+            lists.append(slots)
+        start = np.concatenate([[0], np.cumsum([len(x) for x in lists])]).astype(np.int32)
+        return Union(start, np.concatenate(lists).astype(np.int32), np.zeros(start[-1], np.float32))
+
+    def _wanted(self, request: ListRequest) -> Int32:
+        """Known items that a request allows."""
+        slots: npt.NDArray[Any] | None = None
+        if request.candidates is not None:
+            found = self.items.lookup_many(request.candidates)
+            slots = np.unique(found[found > 0])
+        if request.filters:
+            matching = self.catalogue.matching(request.filters)
+            slots = matching if slots is None else np.intersect1d(slots, matching)
+        return np.zeros(0, np.int32) if slots is None else slots.astype(np.int32)

@@ -1,0 +1,74 @@
+"""One engine fed event by event, as in production: probe, apply, fold; lists are the fused ranking."""
+
+from collections.abc import Sequence
+
+import msgspec
+import numpy as np
+
+from models.engine import Engine, ListRequest
+from models.evaluation.prequential import LogEvent, Ranks
+from schemas.catalogue import Item
+from schemas.events import Click
+from schemas.settings import EngineSettings, ExperimentSettings
+
+NOBODY_HELD_OUT = ExperimentSettings(name="evaluation", holdout=0.0)
+
+
+class Session:
+    """An engine, one shard and the offsets of a private log.
+
+    Parameters
+    ----------
+    settings
+        Of the engine.
+    exclude_seen
+        Whether people's own items are kept from lists.
+    """
+
+    def __init__(self, settings: EngineSettings, *, exclude_seen: bool, seed: int = 0) -> None:
+        self.engine = Engine(settings, experiment=NOBODY_HELD_OUT, seed=seed)
+        self.engine.exclude_seen = exclude_seen
+        self.shard = self.engine.open_shard(0)
+        self.offset = 0
+
+    def observe(self, event: LogEvent) -> None:
+        """Apply an event and learn from it at once."""
+        ts = _ms(event.t)
+        click = msgspec.convert(
+            {
+                "type": "click",
+                "event_id": f"e{self.offset}",
+                "user_id": event.user,
+                "item_id": event.item,
+                "ts": ts,
+            },
+            Click,
+        )
+        offsets, clock = np.array([self.offset], np.int64), np.array([ts], np.int64)
+        self.engine.learn(self.engine.observe(self.shard, [click], offsets, broker_ts=clock))
+        self.offset += 1
+
+    def describe(self, item: Item) -> None:
+        """Tell the engine of an item."""
+        self.engine.describe([item])
+
+    def recommend(self, user: str, k: int, t: float, *, exclude_seen: bool) -> list[str]:
+        """The fused ranking itself, best first."""
+        request = ListRequest(shard=self.shard, user_id=user, k=k, exclude_seen=exclude_seen)
+        lists = self.engine.rank([request], now=_ms(t))
+        return self.engine.items.ids_of(lists.slot[:k].tolist())
+
+    def test(self, event: LogEvent) -> Ranks:
+        """Places of an event's item in every component's list, by rank fusion and fused."""
+        request = ListRequest(shard=self.shard, user_id=event.user, k=1)
+        places = self.engine.contest([request], [event.item], now=_ms(event.t))
+        return {name: int(rank[0]) for name, rank in places.items()}
+
+    @property
+    def components(self) -> Sequence[str]:
+        """Columns of the components."""
+        return self.engine.fusion.columns
+
+
+def _ms(t: float) -> int:
+    return max(round(t * 1000), 0)

@@ -1,0 +1,130 @@
+"""Opinions of all components about one batch of people, on one scale and in one place."""
+
+from dataclasses import dataclass
+from typing import Final
+
+import numpy as np
+
+from models.components.base import Component, Queries
+from models.components.content import Content
+from models.fusion.candidates import Union, given, union
+from models.fusion.features import normalise
+from models.fusion.head import GAP, MATURITY
+from models.fusion.ranking import crosses
+from schemas.signals import Float32, Float64, Int32, UInt8
+
+CROSSES: Final = ("new", "new_content")
+"""Of items without an event: a constant, and the content score."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Opinions:
+    """What the head and rank fusion see.
+
+    Attributes
+    ----------
+    top, values
+        Each column's list in universe slots (0-padded) and its scores, shape (n, columns, k).
+    union
+        Candidates in universe slots.
+    features
+        Shape (total, len(feature_names)).
+    maturity, gap
+        Gate buckets, shape (n,).
+    """
+
+    top: Int32
+    values: Float32
+    union: Union
+    features: Float32
+    maturity: UInt8
+    gap: UInt8
+
+
+class Fusion:
+    """Asks every component, merges their lists and puts their scores side by side.
+
+    Parameters
+    ----------
+    components
+        Folds with opinions, in fold slots.
+    content
+        The component that works in universe slots.
+    """
+
+    def __init__(self, components: tuple[Component, ...], content: Content) -> None:
+        self.components = components
+        self.content = content
+        parties: tuple[Component | Content, ...] = (*components, content)
+        self.columns = tuple(c for p in parties for c in p.columns)
+        self.extras = tuple(e for p in parties for e in p.extras)
+        self.feature_names = (*self.columns, *self.extras, *CROSSES)
+        owners = [p.name for p in parties for _ in p.columns]
+        owners += [p.name for p in parties for _ in p.extras] + ["content"] * len(CROSSES)
+        self.part_names = tuple(p.name for p in parties)
+        self.part_of = np.array([self.part_names.index(o) for o in owners], np.int32)
+        self.column_part = self.part_of[: len(self.columns)]
+
+    def prior(self, weight: float) -> Float64:
+        """Weights before the first probe: the same for every component's scores, 0 for what is no score."""
+        return np.where(np.arange(len(self.feature_names)) < len(self.columns), weight, 0.0)
+
+    def opinions(
+        self,
+        fold: Queries,
+        universe: Queries,
+        maps: tuple[Int32, Int32],
+        k: int,
+        only: Union | None = None,
+    ) -> Opinions:
+        """Ask for a batch.
+
+        Parameters
+        ----------
+        fold, universe
+            The same people in fold slots and in universe slots.
+        maps
+            Universe slot of each fold slot, and fold slot of each universe slot.
+        k
+            Length of each component's list.
+        only
+            Score these candidates instead of the union of the lists.
+        """
+        item_of, fold_of = maps
+        lists = [c.candidates(fold, k) for c in self.components]
+        own_top, own_values = self.content.candidates(universe, k)
+        top = np.concatenate([*(item_of[t] for t, _ in lists), own_top], axis=1)
+        values = np.concatenate([*(v for _, v in lists), own_values], axis=1)
+        merged = union(top, universe.n_items) if only is None else given(top, only, universe.n_items)
+        features = self._features(fold, universe, fold_of, (top, values), merged)
+        gap = np.full(len(fold), np.inf, np.float32)
+        some = universe.start[1:] > universe.start[:-1]
+        gap[some] = universe.gap[universe.start[:-1][some]]
+        return Opinions(
+            top=top,
+            values=values,
+            union=merged,
+            features=features,
+            maturity=np.searchsorted(MATURITY, universe.age, side="right").astype(np.uint8),
+            gap=np.searchsorted(GAP, gap, side="right").astype(np.uint8),
+        )
+
+    def _features(
+        self, fold: Queries, universe: Queries, fold_of: Int32, lists: tuple[Int32, Float32], merged: Union
+    ) -> Float32:
+        features = np.empty((len(merged.item), len(self.feature_names)), np.float32)
+        slots = fold_of[merged.item]
+        column, extra = 0, len(self.columns)
+        for party in (*self.components, self.content):
+            if isinstance(party, Content):
+                scores = party.scores(universe, merged.start, merged.item)
+            else:
+                scores = party.scores(fold, merged.start, slots)
+            width = len(party.columns)
+            own = slice(column, column + width)
+            normalise(lists[0][:, own], lists[1][:, own], merged.start, scores, features[:, own])
+            column += width
+            features[:, extra : extra + scores.shape[1] - width] = scores[:, width:]
+            extra += scores.shape[1] - width
+        crosses(slots, features, len(self.columns) - 1, extra)
+        return features

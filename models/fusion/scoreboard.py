@@ -1,0 +1,80 @@
+"""Live prequential scores: how high each component, rank fusion and the fused list put what came."""
+
+from typing import Final
+
+import numpy as np
+
+from models.fold import Rows
+from models.jit import kernel
+from schemas.signals import Float64, Int16
+from schemas.snapshots import checksum, pack, unpack
+
+HALF_LIFE: Final = 2000.0
+"""Probes."""
+DEPTH: Final = 10
+
+
+class Scoreboard:
+    """Decayed and total NDCG@10 and hit rate per contestant, from probe rows.
+
+    Attributes
+    ----------
+    names
+        Columns of the components, then ``"fused"`` and ``"rrf"``.
+    """
+
+    VERSION = 1
+    name = "scoreboard"
+
+    def __init__(self, columns: tuple[str, ...]) -> None:
+        self.names = (*columns, "fused", "rrf")
+        self.recent = np.zeros((len(self.names), 2))
+        self.total = np.zeros((len(self.names), 2))
+        self.weight = np.zeros(2)
+
+    def learn(self, rows: Rows) -> None:
+        """Score probes."""
+        if len(rows.probes) and rows.probes.ranks.shape[1] == len(self.names):
+            _learn(rows.probes.ranks, 0.5 ** (1.0 / HALF_LIFE), self.recent, self.total, self.weight)
+
+    def scores(self) -> dict[str, dict[str, float]]:
+        """``{"fused": {"NDCG@10": …, "HR@10": …}, …}`` over the recent probes; zeros before the first."""
+        weight = max(float(self.weight[0]), 1e-12)
+        return {
+            name: {"NDCG@10": float(row[0] / weight), "HR@10": float(row[1] / weight)}
+            for name, row in zip(self.names, self.recent, strict=True)
+        }
+
+    @property
+    def probes(self) -> int:
+        """Probes scored so far."""
+        return int(self.weight[1])
+
+    def snapshot(self) -> bytes:
+        """Sums and weights."""
+        arrays = {"recent": self.recent, "total": self.total, "weight": self.weight}
+        return pack(self.name, self.VERSION, arrays)
+
+    def restore(self, data: bytes) -> None:
+        """Become what ``snapshot`` wrote."""
+        arrays, _ = unpack(data, self.name, self.VERSION)
+        self.recent, self.total, self.weight = arrays["recent"], arrays["total"], arrays["weight"]
+
+    def checksum(self) -> int:
+        """Of the snapshot."""
+        return checksum(self.snapshot())
+
+
+@kernel
+def _learn(ranks: Int16, keep: float, recent: Float64, total: Float64, weight: Float64) -> None:
+    for r in range(len(ranks)):
+        weight[0] = keep * weight[0] + 1.0
+        weight[1] += 1.0
+        for c in range(ranks.shape[1]):
+            rank = ranks[r, c]
+            hit = 1.0 if 0 < rank <= DEPTH else 0.0
+            gain = hit / np.log2(rank + 1.0) if rank > 0 else 0.0
+            recent[c, 0] = keep * recent[c, 0] + gain
+            recent[c, 1] = keep * recent[c, 1] + hit
+            total[c, 0] += gain
+            total[c, 1] += hit
