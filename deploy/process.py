@@ -1,10 +1,11 @@
 """Child processes that never outlive us: spawning, waiting for, and stopping them."""
 
+import ctypes
 import os
-import shutil
 import signal
 import socket
 import subprocess
+import sys
 import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -12,12 +13,16 @@ from pathlib import Path
 from schemas.errors import UnavailableError
 
 POLL_SECONDS = 0.02
+PR_SET_PDEATHSIG = 1
+_prctl = ctypes.CDLL(None, use_errno=True).prctl if sys.platform == "linux" else None
 
 
 def spawn(
     command: Sequence[str], *, log: Path | None = None, environment: Mapping[str, str] | None = None
 ) -> subprocess.Popen[bytes]:
     """Start a child that the kernel ends when we end, however we end (Linux; elsewhere only if we end well).
+
+    The kernel's promise is about the thread that spawns: spawn from the main thread.
 
     The child leads a process group of its own, so that a terminal's Ctrl-C reaches only us and children
     are stopped in order.
@@ -31,16 +36,25 @@ def spawn(
     environment
         Added to ours.
     """
-    lifeline = ["setpriv", "--pdeathsig", "TERM", "--"] if shutil.which("setpriv") else []
+    parent = os.getpid()
+
+    def lifeline() -> None:
+        """In the child, before it becomes the command: when the call returns, the kernel knows."""
+        if _prctl is not None:
+            _prctl(PR_SET_PDEATHSIG, signal.SIGTERM)
+        if os.getppid() != parent:  # it died in between
+            os._exit(1)
+
     target = log.open("ab") if log else subprocess.DEVNULL
     try:
         return subprocess.Popen(  # noqa: S603  our own commands
-            [*lifeline, *command],
+            list(command),
             stdin=subprocess.DEVNULL,
             stdout=target,
             stderr=subprocess.STDOUT,
             env={**os.environ, **(environment or {})},
             process_group=0,
+            preexec_fn=lifeline,  # noqa: PLW1509  one system call, no lock, no allocation of note
         )
     finally:
         if log and not isinstance(target, int):

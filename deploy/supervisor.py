@@ -123,5 +123,5 @@ def _value(value: object) -> str:
         case list() | tuple():
             return f"[{', '.join(_value(v) for v in value)}]"
         case _:
-            # JSON's strings, numbers and booleans are TOML's.
-            return msgspec.json.encode(value).decode()
+            # JSON's strings, numbers and booleans are TOML's, but for the delete character.
+            return msgspec.json.encode(value).decode().replace("\x7f", "\\u007f")
