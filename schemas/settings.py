@@ -23,15 +23,31 @@ class KafkaSettings(_Section, frozen=True, kw_only=True):
 
     Parameters
     ----------
+    bootstrap
+        Addresses of brokers, ``host:port``, separated by commas.
+    namespace
+        Prefix of every topic (``shop-a.events``); empty: none.
+    group
+        Consumer group of the workers, and the beginning of the names of their transactions.
     partitions
         Of ``events`` and all topics that follow it; fixed for the life of a deployment.
+    replication
+        Replicas of each topic that we create.
     fence
         ``"transactions"`` fences state writes against zombies; ``"none"`` is for brokers without
         transactions, with one worker.
     dialect
         ``"tansu"``: the embedded broker, whose defects are worked around in the client.
+    session_seconds
+        A worker that is silent for so long loses its partitions.
     fetch_wait_ms
         0 leaves the client's default; brokers that do not wake long polls need about 10.
+    linger_ms
+        How long the client gathers records into one request.
+    username, password
+        SCRAM-SHA-512 credentials; none: no authentication.
+    tls
+        Encrypt the connection.
     """
 
     bootstrap: str = "127.0.0.1:9092"
@@ -76,10 +92,14 @@ class IntakeSettings(_Section, frozen=True, kw_only=True):
 
     Parameters
     ----------
+    mappings
+        Further topics, whose messages have field names of their own.
     max_future_seconds
         A timestamp further ahead of the broker's clock than this is clamped to it.
     max_age_days
         Older events go to dead letters.
+    max_price
+        Purchases of a higher price per unit go to dead letters.
     """
 
     mappings: tuple[MappingSettings, ...] = ()
@@ -95,6 +115,8 @@ class UserSettings(_Section, frozen=True, kw_only=True):
     ----------
     history
         Events remembered per person.
+    session_gap_seconds
+        A pause of so long begins a new session.
     attribution_seconds
         How long after a decision a click or purchase still counts for it.
     checkpoint_seconds
@@ -116,7 +138,21 @@ class UserSettings(_Section, frozen=True, kw_only=True):
 
 
 class EngineSettings(_Section, frozen=True, kw_only=True):
-    """What the engine learns and how lists are scored."""
+    """What the engine learns and how lists are scored.
+
+    Parameters
+    ----------
+    factors
+        Dimensions of the sequence factors.
+    candidates
+        Items that each component may propose for a list.
+    probe_share, probes_per_second
+        Share of events that become probes, and how many at most.
+    exclude_seen
+        Never list what a person already had.
+    seed
+        Of all initial values; the same seed and log give the same models.
+    """
 
     factors: Annotated[int, Meta(ge=4, le=512)] = 64
     candidates: Annotated[int, Meta(ge=10, le=1000)] = 100
@@ -139,6 +175,10 @@ class PolicySettings(_Section, frozen=True, kw_only=True):
         Lambda of the maximal-marginal-relevance penalty, in utility units.
     thompson
         Weight of the bandit's Thompson draw in the utility.
+    purchase_value
+        What a purchase is worth in clicks.
+    pool
+        Best candidates by utility among which a list is drawn.
     context_share
         Share of decisions that log everything needed to recompute their propensities.
     """
@@ -157,6 +197,8 @@ class ExperimentSettings(_Section, frozen=True, kw_only=True):
 
     Parameters
     ----------
+    name
+        Splits people by its hash: a relaunch after a rollback needs a new one.
     holdout
         Share of people who are served by the safe policy.
     """
@@ -166,7 +208,21 @@ class ExperimentSettings(_Section, frozen=True, kw_only=True):
 
 
 class ListSettings(_Section, frozen=True, kw_only=True):
-    """When lists are computed, and how long they may take."""
+    """When lists are computed, and how long they may take.
+
+    Parameters
+    ----------
+    publish
+        ``"always"``: after every event of a person; ``"requests"``: only when somebody asks.
+    k
+        Length of lists that nobody asked for.
+    batch, gather_ms
+        Lists scored at once, and how long the first one waits for others.
+    deadline_ms
+        A list that is later than this after its trigger is not computed any more.
+    max_pending
+        Triggers that may wait; beyond, the oldest pushes are shed.
+    """
 
     publish: Literal["always", "requests"] = "always"
     k: Annotated[int, Meta(ge=1, le=200)] = 10
@@ -183,6 +239,12 @@ class LearnerSettings(_Section, frozen=True, kw_only=True):
     ----------
     max_lag_seconds
         A worker that is further behind the log serves the safe policy: it may have missed an order.
+    slice_ms
+        How long the learner holds the models at a time; lists wait no longer than that.
+    snapshot_seconds
+        Between two snapshots of the models.
+    directory
+        Of the snapshots.
     """
 
     max_lag_seconds: Positive = 30.0
@@ -196,6 +258,10 @@ class EncoderSettings(_Section, frozen=True, kw_only=True):
 
     Parameters
     ----------
+    model
+        Which language model encodes the texts.
+    device
+        ``"auto"``: a GPU if torch sees one.
     sub_tokens, max_tokens
         Padded tokens of one forward pass, and tokens of one take from the queue.
     precision
@@ -214,7 +280,15 @@ class EncoderSettings(_Section, frozen=True, kw_only=True):
 
 
 class RedisSettings(_Section, frozen=True, kw_only=True):
-    """The view and the encoder's cache; absent when ``url`` is empty."""
+    """The view and the encoder's cache; absent when ``url`` is empty.
+
+    Parameters
+    ----------
+    url
+        ``redis://host:port/number``.
+    ttl_seconds
+        How long a person's latest list is kept.
+    """
 
     url: str = ""
     ttl_seconds: Count = 86_400
@@ -252,7 +326,15 @@ class AuditSettings(_Section, frozen=True, kw_only=True):
 
 
 class ApiSettings(_Section, frozen=True, kw_only=True):
-    """The HTTP side: page, lists, health, metrics."""
+    """The HTTP side: page, lists, health, metrics.
+
+    Parameters
+    ----------
+    host, port
+        Where the page and the API listen.
+    metrics_port
+        Where roles without a page serve ``/metrics``, ``/livez`` and ``/readyz``; 0: they do not.
+    """
 
     host: str = "127.0.0.1"
     port: Annotated[int, Meta(ge=0, le=65535)] = 8080
