@@ -12,7 +12,7 @@ from pathlib import Path
 import msgspec
 import numpy as np
 import pytest
-from aiokafka import AIOKafkaConsumer, AIOKafkaProducer
+from aiokafka import AIOKafkaConsumer
 
 from models.causal.synthetic import Truth, experiment
 from schemas.control import PolicySwitch
@@ -21,19 +21,21 @@ from schemas.reports import CausalReport
 from schemas.settings import AuditSettings, ExperimentSettings, KafkaSettings, Settings
 from schemas.signals import SignalBlock, decode_block, encode_block
 from streams.auditor import Auditor, NullAuditObserver
+from streams.kafka import idempotent_producer
 from streams.provision import provision
 
-pytestmark = [pytest.mark.kafka, pytest.mark.timeout(120)]
+pytestmark = pytest.mark.timeout(120)
 
 HARM = Truth(click=(0.03, 0.05), purchase=(0.01, 0.01))
 NEUTRAL = Truth(click=(0.05, 0.05), purchase=(0.01, 0.01))
 
 
 @pytest.fixture
-async def settings(kafka: str, tmp_path: Path) -> Settings:
-    """A namespace of this test's own on the real broker."""
+async def settings(any_broker: KafkaSettings, tmp_path: Path) -> Settings:
+    """A namespace of this test's own, on the embedded broker and on the real Kafka."""
+    name = f"audit-{uuid.uuid4().hex[:8]}"
     found = Settings(
-        kafka=KafkaSettings(bootstrap=kafka, namespace=f"audit-{uuid.uuid4().hex[:8]}", partitions=1),
+        kafka=msgspec.structs.replace(any_broker, namespace=name, partitions=1),
         experiment=ExperimentSettings(name="launch", holdout=0.1),
         audit=AuditSettings(period_seconds=0.2, directory=str(tmp_path / "audit")),
     )
@@ -46,7 +48,7 @@ def log(truth: Truth, persons: int, seed: int = 1, first: int = 0, epoch: int = 
 
 
 async def append(settings: Settings, blocks: Sequence[SignalBlock | bytes]) -> None:
-    producer = AIOKafkaProducer(bootstrap_servers=settings.kafka.bootstrap, enable_idempotence=True)
+    producer = idempotent_producer(settings.kafka)
     await producer.start()
     try:
         for block in blocks:
@@ -186,18 +188,16 @@ def kept(settings: Settings) -> list[Path]:
     return list(Path(settings.audit.directory).glob("*"))
 
 
-def start(settings: Settings, folder: Path) -> "subprocess.Popen[bytes]":
+def start(settings: Settings) -> "subprocess.Popen[bytes]":
     """``streamwise audit`` as a process of its own."""
-    file = folder / "streamwise.toml"
-    file.write_text(
-        f'[kafka]\nbootstrap = "{settings.kafka.bootstrap}"\nnamespace = "{settings.kafka.namespace}"\n'
-        f'partitions = 1\n[audit]\nperiod_seconds = 0.2\ndirectory = "{settings.audit.directory}"\n'
-    )
-    command = [sys.executable, "-m", "deploy.cli", "audit", "--json", "--settings", str(file)]
+    environment = {**os.environ, "PYTHONPATH": "."}
+    for section in ("kafka", "audit"):
+        for key, value in msgspec.to_builtins(getattr(settings, section)).items():
+            if value is not None:
+                environment[f"STREAMWISE_{section}__{key}".upper()] = str(value)
+    command = [sys.executable, "-m", "deploy.cli", "audit", "--json"]
     root = Path(__file__).parents[2]
-    return subprocess.Popen(
-        command, cwd=root, stdout=subprocess.DEVNULL, env={**os.environ, "PYTHONPATH": "."}
-    )
+    return subprocess.Popen(command, cwd=root, stdout=subprocess.DEVNULL, env=environment)
 
 
 async def wait_for_switch(settings: Settings, process: "subprocess.Popen[bytes]") -> None:
@@ -209,14 +209,14 @@ async def wait_for_switch(settings: Settings, process: "subprocess.Popen[bytes]"
     pytest.fail("no switch was ordered within 30 seconds")
 
 
-async def test_a_killed_auditor_orders_nothing_twice(settings: Settings, tmp_path: Path) -> None:
+async def test_a_killed_auditor_orders_nothing_twice(settings: Settings) -> None:
     """kill -9 right after the order, three times, with and without its snapshot: still one switch row."""
     await append(settings, log(HARM, 30_000))
     for attempt in range(3):
         if attempt == 2:
             for path in kept(settings):
                 path.unlink()
-        process = start(settings, tmp_path)
+        process = start(settings)
         try:
             await wait_for_switch(settings, process)
             if attempt:
