@@ -34,6 +34,8 @@ async def latest_list(kafka: KafkaSettings, user_id: str, surface: str = "home")
         The broker does not answer.
     """
     partitions = await partitions_of(kafka, Topic.RECOMMENDATIONS)
+    if not partitions:
+        return None
     consumer = AIOKafkaConsumer(**consumer_options(kafka))
     await connect(consumer)
     try:
@@ -45,8 +47,6 @@ async def latest_list(kafka: KafkaSettings, user_id: str, surface: str = "home")
 
 
 async def _search(consumer: Any, partitions: list[TopicPartition], who: _Who) -> Recommendation | None:
-    if not partitions:
-        return None
     consumer.assign(partitions)
     first = await consumer.beginning_offsets(partitions)
     ends = await consumer.end_offsets(partitions)
