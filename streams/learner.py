@@ -172,7 +172,7 @@ class Learner:
         self._rows = FIRST_SLICE
         self._error: Exception | None = None
         self._written = -1
-        self.next_offset = 0
+        self.next_offset = tail.end  # where the snapshot ends
         self.corrupt = 0
 
     async def run(self) -> None:
