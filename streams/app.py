@@ -7,7 +7,7 @@ There is no module-level app, and nothing here reads the environment.
 import asyncio
 from collections.abc import Callable
 from pathlib import Path
-from time import time_ns
+from time import monotonic, time_ns
 from typing import Any
 
 import faust
@@ -18,6 +18,8 @@ from schemas.topics import Topic, topic_name
 from streams.catalogue import Catalogue
 from streams.crash import CrashPoint
 from streams.deadletters import DeadLetters
+from streams.guardrail import Guardrail
+from streams.guardrail import Guardrail
 from streams.incarnations import Incarnations, open_group
 from streams.intake import Intake, Router
 from streams.kafka import connect, idempotent_producer
@@ -36,6 +38,8 @@ from streams.writer import LogWriter
 RUNS_AHEAD = 8
 RUN_LENGTH = 2000
 DRAIN_SECONDS = 10.0
+MAX_LAG_SECONDS = 30.0
+"""A worker that is this far behind the signals log serves the safe policy."""
 
 Clock = Callable[[], int]
 
@@ -80,7 +84,9 @@ class Runtime:
         self._make_agents()
         self.learner = self._make_learner()
         self.catalogue = Catalogue(kafka, self.engine, self.turn, self.letters, self.observer)
-        for work in (self.learner.run(), self.catalogue.run(), self.lists.run()):
+        guardrail = Guardrail(self.engine.policy, limit_seconds=self.settings.learner.max_lag_seconds)
+        watch = guardrail.run(self.learner, monotonic)
+        for work in (self.learner.run(), self.catalogue.run(), self.lists.run(), watch):
             self.tasks.start(work)
 
     def _make_writers(self, kafka: KafkaSettings) -> None:
