@@ -1,0 +1,288 @@
+"""User ids to slots: an open-addressing table over the ids' bytes, without a Python object per person.
+
+Slots are given in order of first appearance, the lowest free one first, so that the same log gives the
+same slots, and a restored shard goes on as the one that never stopped.
+"""
+
+from bisect import insort
+from collections.abc import Iterator, Sequence
+from itertools import accumulate, pairwise
+
+import numpy as np
+
+from models.jit import kernel
+from models.users.people import ALIVE, People
+from models.users.pools import UInt32, enlarge, wide
+from schemas.signals import Int32, Int64, UInt8, UInt64
+
+NOBODY = -1
+"""The slot of an id that is not known and was not to be added."""
+
+_TOMB = -2
+
+
+class Packed:
+    r"""Strings as one run of UTF-8 bytes.
+
+    Attributes
+    ----------
+    data
+        Bytes of all strings back to back.
+    start
+        Where each begins, shape (n + 1,).
+
+    Examples
+    --------
+    >>> p = Packed(["ab", "ä"])
+    >>> bytes(p.data), p.start
+    (b'ab\xc3\xa4', array([0, 2, 4]))
+    """
+
+    __slots__ = ("data", "start")
+
+    def __init__(self, strings: Sequence[str]) -> None:
+        joined = "".join(strings)
+        if joined.isascii():
+            data, lengths = joined.encode(), map(len, strings)
+        else:
+            parts = [s.encode() for s in strings]
+            data, lengths = b"".join(parts), map(len, parts)
+        self.data: UInt8 = np.frombuffer(data, np.uint8)
+        self.start: Int64 = np.zeros(len(strings) + 1, np.int64)
+        np.cumsum(np.fromiter(lengths, np.int64, len(strings)), out=self.start[1:])
+
+    def hashes(self) -> UInt64:
+        """A 64-bit hash of each string (FNV-1a, then mixed), shape (n,)."""
+        out = np.empty(len(self.start) - 1, np.uint64)
+        _hashes(self.data, self.start, out)
+        return out
+
+    def __iter__(self) -> Iterator[str]:
+        data = self.data.tobytes()
+        start = self.start.tolist()
+        return (data[a:b].decode() for a, b in pairwise(start))
+
+    @classmethod
+    def of_bytes(cls, data: UInt8, lengths: Sequence[int]) -> "Packed":
+        """From bytes and the length of each string."""
+        packed = cls(())
+        packed.data = data
+        packed.start = np.fromiter(accumulate(lengths, initial=0), np.int64, len(lengths) + 1)
+        return packed
+
+
+class Names:
+    """The ids of one shard's people.
+
+    Attributes
+    ----------
+    data
+        Bytes of all ids; those of erased people are zero until the next clean-up.
+    free
+        Slots of erased people, ascending.
+    used
+        One more than the highest slot in use.
+    """
+
+    def __init__(self) -> None:
+        self.data: UInt8 = np.zeros(64, np.uint8)
+        self.end = 0
+        self.holes = 0
+        self.table: Int32 = np.full(64, NOBODY, np.int32)
+        self.tags: UInt32 = np.zeros(64, np.uint32)
+        self.filled = 0
+        self.used = 0
+        self.free: list[int] = []
+
+    def resolve(self, people: People, ids: Packed, order: Int64, create: UInt8) -> tuple[Int32, Int32]:
+        """Slots of ids, in an order, adding those that are new where allowed.
+
+        Parameters
+        ----------
+        people
+            Has room for ``len(order)`` more rows.
+        order
+            Which id comes first, shape (n,).
+        create
+            1 where an unknown id becomes a person, shape (n,).
+
+        Returns
+        -------
+        slots
+            Per id, ``NOBODY`` where unknown.
+        fresh
+            Indices of the ids that became new people.
+        """
+        self._reserve(len(order), len(ids.data))
+        free = np.array(self.free or [0], np.int64)
+        marks = np.array([self.end, self.used, 0, len(self.free), self.filled, 0], np.int64)
+        slots = np.empty(len(order), np.int32)
+        fresh = np.empty(len(order), np.int32)
+        _resolve(
+            ids.data, ids.start, ids.hashes(), order, create, self.table, self.tags, self.data, free, marks,
+            people, slots, fresh,
+        )  # fmt: skip
+        self.end, self.used, taken, self.filled = (int(marks[k]) for k in (0, 1, 2, 4))
+        del self.free[:taken]
+        return slots, fresh[: marks[5]].copy()
+
+    def find(self, people: People, name: str) -> int:
+        """The slot of one id, ``NOBODY`` if unknown."""
+        one = np.zeros(1, np.int64)
+        slots, _ = self.resolve(people, Packed([name]), one, np.zeros(1, np.uint8))
+        return int(slots[0])
+
+    def name_of(self, people: People, slot: int) -> str:
+        """The id of a person."""
+        at = int(people["name_at"][slot])
+        return self.data[at : at + int(people["name_n"][slot])].tobytes().decode()
+
+    def remove(self, people: People, slot: int) -> None:
+        """Forget an id: its bytes become zero and its slot free."""
+        at, n = int(people["name_at"][slot]), int(people["name_n"][slot])
+        name = Packed.of_bytes(self.data[at : at + n].copy(), [n])
+        _forget(name.hashes()[0], slot, self.table, self.tags)
+        self.data[at : at + n] = 0
+        self.holes += n
+        insort(self.free, slot)
+
+    def place(self, people: People, slots: Int64, ids: Packed) -> None:
+        """Put ids into given free slots (a block that is loaded)."""
+        for _ in range(self.used, int(slots.max(initial=-1)) + 1):
+            self.free.append(self.used)
+            self.used += 1
+        taken = set(slots.tolist())
+        self.free = [s for s in self.free if s not in taken]
+        self._reserve(len(slots), len(ids.data))
+        end = self.end + len(ids.data)
+        self.data[self.end : end] = ids.data
+        people["name_at"][slots] = self.end + ids.start[:-1]
+        people["name_n"][slots] = np.diff(ids.start)
+        people["flags"][slots] |= ALIVE
+        self.end = end
+        _index(ids.hashes(), slots, self.table, self.tags)
+        self.filled += len(slots)
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes of the table and of the ids."""
+        return self.data.nbytes + self.table.nbytes + self.tags.nbytes
+
+    def clean(self, people: People) -> None:
+        """Close the holes that erased people left, once they are half of all bytes."""
+        if 2 * self.holes > self.end + 1024:
+            alive = np.flatnonzero(people["flags"][: self.used] & ALIVE)
+            parts = [
+                self.data[a : a + n]
+                for a, n in zip(people["name_at"][alive], people["name_n"][alive], strict=True)
+            ]
+            lengths = people["name_n"][alive].astype(np.int64)
+            self.data = np.concatenate([*parts, np.zeros(64, np.uint8)])
+            people["name_at"][alive] = np.cumsum(lengths) - lengths
+            self.end, self.holes = int(lengths.sum()), 0
+
+    def _reserve(self, people: int, size: int) -> None:
+        enlarge(self.data, self.end + size)
+        if 3 * (self.filled + people) > 2 * len(self.table):
+            self._rehash(people)
+
+    def _rehash(self, more: int) -> None:
+        live = self.table >= 0
+        slots, tags = self.table[live], self.tags[live]
+        size = 64
+        while 3 * (len(slots) + more) > 2 * size:
+            size *= 2
+        self.table = np.full(size, NOBODY, np.int32)
+        self.tags = np.zeros(size, np.uint32)
+        _index(tags.astype(np.uint64), slots.astype(np.int64), self.table, self.tags)
+        self.filled = len(slots)
+
+
+@kernel
+def _hashes(data: UInt8, start: Int64, out: UInt64) -> None:
+    for i in range(len(out)):
+        h = np.uint64(14695981039346656037)
+        for at in range(start[i], start[i + 1]):
+            h = (h ^ np.uint64(data[at])) * np.uint64(1099511628211)
+        h ^= h >> np.uint64(33)
+        h *= np.uint64(18397679294719823053)
+        h ^= h >> np.uint64(33)
+        h *= np.uint64(14181476777654086739)
+        h ^= h >> np.uint64(33)
+        out[i] = h
+
+
+@kernel
+def _resolve(
+    data: UInt8,
+    start: Int64,
+    hashes: UInt64,
+    order: Int64,
+    create: UInt8,
+    table: Int32,
+    tags: UInt32,
+    names: UInt8,
+    free: Int64,
+    marks: Int64,
+    p: People,
+    slots: Int32,
+    fresh: Int32,
+) -> None:
+    """Find or add; marks: end of names, used, free taken, free at hand, filled, fresh."""
+    mask = len(table) - 1
+    for i in order:
+        n = start[i + 1] - start[i]
+        tag = np.uint32(hashes[i])
+        at = wide(tag) & mask
+        slot = wide(NOBODY)
+        while table[at] != NOBODY:
+            if table[at] >= 0 and tags[at] == tag and p[table[at]].name_n == n:
+                where = p[table[at]].name_at
+                k = 0
+                while k < n and names[where + k] == data[start[i] + k]:
+                    k += 1
+                if k == n:
+                    slot = wide(table[at])
+                    break
+            at = (at + 1) & mask
+        if slot < 0 and create[i] != 0:
+            if marks[2] < marks[3]:
+                slot = free[marks[2]]
+                marks[2] += 1
+            else:
+                slot = marks[1]
+                marks[1] += 1
+            table[at] = slot
+            tags[at] = tag
+            p[slot].name_at = marks[0]
+            p[slot].name_n = n
+            p[slot].flags = ALIVE
+            for k in range(n):
+                names[marks[0] + k] = data[start[i] + k]
+            marks[0] += n
+            marks[4] += 1
+            fresh[marks[5]] = i
+            marks[5] += 1
+        slots[i] = slot
+
+
+@kernel
+def _forget(name: int, slot: int, table: Int32, tags: UInt32) -> None:
+    mask = len(table) - 1
+    at = wide(np.uint32(name)) & mask
+    while table[at] != slot:
+        at = (at + 1) & mask
+    table[at] = _TOMB
+    tags[at] = 0
+
+
+@kernel
+def _index(hashes: UInt64, slots: Int64, table: Int32, tags: UInt32) -> None:
+    mask = len(table) - 1
+    for i in range(len(slots)):
+        tag = np.uint32(hashes[i])
+        at = wide(tag) & mask
+        while table[at] >= 0:
+            at = (at + 1) & mask
+        table[at] = slots[i]
+        tags[at] = tag
