@@ -19,7 +19,6 @@ from streams.catalogue import Catalogue
 from streams.crash import CrashPoint
 from streams.deadletters import DeadLetters
 from streams.guardrail import Guardrail
-from streams.guardrail import Guardrail
 from streams.incarnations import Incarnations, open_group
 from streams.intake import Intake, Router
 from streams.kafka import connect, idempotent_producer
@@ -38,8 +37,6 @@ from streams.writer import LogWriter
 RUNS_AHEAD = 8
 RUN_LENGTH = 2000
 DRAIN_SECONDS = 10.0
-MAX_LAG_SECONDS = 30.0
-"""A worker that is this far behind the signals log serves the safe policy."""
 
 Clock = Callable[[], int]
 
