@@ -3,7 +3,7 @@
 from models.bandit.counts import Memory, RewardCounts
 from schemas.signals import Kind
 
-CLICK_MEMORY = Memory(half_life=7 * 24 * 3_600_000.0, delay=30_000.0, prior_strength=20.0, prior_mean=0.05)
+CLICK_MEMORY = Memory(half_life=7 * 24 * 3_600_000.0, delay=30_000.0, prior_mean=0.05)
 
 
 class ClickPosterior(RewardCounts):

@@ -32,22 +32,23 @@ class Memory:
         Event time after which an observation counts half, ms.
     delay
         Mean time from exposure to reward, ms; 0: rewards come at once.
-    prior_strength
-        Trials that the prior is worth.
     prior_mean
         Rate that is assumed before anything was seen; the stream's own rate replaces it.
+    prior_hits
+        Rewards that the prior is worth.  At 1 a new item's rate is as uncertain as it is large,
+        whatever the rate; a prior worth a fixed number of trials would hardly try items of rare rewards.
     """
 
     half_life: float
     delay: float
-    prior_strength: float = 20.0
     prior_mean: float = 0.05
+    prior_hits: float = 1.0
 
     def __post_init__(self) -> None:
         if not (self.half_life > 0.0 and self.delay >= 0.0):
             raise ValueError(f"half_life == {self.half_life}, delay == {self.delay}: must be > 0 and >= 0")
-        if not (self.prior_strength > 0.0 and 0.0 < self.prior_mean < 1.0):
-            raise ValueError(f"prior {self.prior_mean} worth {self.prior_strength}: must be in (0, 1), > 0")
+        if not (self.prior_hits > 0.0 and 0.0 < self.prior_mean < 1.0):
+            raise ValueError(f"prior {self.prior_mean} worth {self.prior_hits} hits: must be in (0, 1), > 0")
 
 
 class RewardCounts:
@@ -97,17 +98,17 @@ class RewardCounts:
             (shown.offset, shown.item, shown.position, shown.ts),
             (got.offset, got.item, got.position, got.ts, got.reward, got.amount, got.decision),
             int(self.reward),
-            (m.half_life, m.delay, m.prior_strength, m.prior_mean),
+            (m.half_life, m.delay, m.prior_hits, m.prior_mean),
             (self.arena["counts"], self.arena["value"], self.arena["last"]),
             self.total,
             self.places,
         )
 
     def prior(self) -> tuple[float, float]:
-        """Alpha and beta of an item that was never shown: the stream's rate, worth ``prior_strength``."""
+        """Alpha and beta of an item that was never shown: the stream's rate, worth ``prior_hits``."""
         m = self.memory
-        mean = _rate(self.total, m.prior_strength, m.prior_mean)
-        return m.prior_strength * mean, m.prior_strength * (1.0 - mean)
+        mean = _rate(self.total, m.prior_hits, m.prior_mean)
+        return m.prior_hits, m.prior_hits * (1.0 - mean) / mean
 
     def posterior(self, slots: Int32) -> Float64:
         """Alpha and beta of each item's rate when examined, shape (n, 2); both above 0."""
@@ -163,7 +164,7 @@ def _learn(
 ) -> None:
     offset, item, position, ts = shown
     r_offset, r_item, r_position, r_ts, kind, amount, decision = got
-    half_life, delay, strength, mean = memory
+    half_life, delay, hits, mean = memory
     counts, value, last = state
     a = b = 0
     while a < len(offset) or b < len(r_offset):
@@ -172,11 +173,11 @@ def _learn(
             a += 1
             if i == 0:
                 continue
-            rate = _rate(total, strength, mean)
+            rate = _rate(total, hits, mean)
             _age(counts[i], last, i, now, half_life, delay)
             _age_total(total, now, half_life, delay)
             theta = _examined(places, k)
-            places[k, 1] += (counts[i, _HITS] + strength * rate) / (_all(counts[i]) + strength)
+            places[k, 1] += (counts[i, _HITS] + hits) / (_all(counts[i]) + hits / rate)
             counts[i, _PENDING] += theta
             total[_PENDING] += theta
         else:
@@ -203,9 +204,9 @@ def _all(count: Float64) -> float:
 
 
 @kernel
-def _rate(total: Float64, strength: float, mean: float) -> float:
+def _rate(total: Float64, hits: float, mean: float) -> float:
     """The stream's rate; between 1e-6 and 1 − 1e-6 whatever came."""
-    rate = (total[_HITS] + strength * mean) / (max(total[_TRIALS], total[_HITS]) + strength)
+    rate = (total[_HITS] + hits) / (max(total[_TRIALS], total[_HITS]) + hits / mean)
     return float(min(max(rate, 1e-6), 1.0 - 1e-6))
 
 

@@ -9,7 +9,7 @@ from typing import Final
 
 import numpy as np
 
-from models.counter_random import mix, unit
+from models.counter_random import lots
 from models.fold import Rows
 from models.jit import kernel
 from schemas.errors import SnapshotError
@@ -89,8 +89,7 @@ class FusionPresets:
         """
         table = {int(m): self.probabilities(int(m)) for m in np.unique(maturity)}
         names, chances = [], np.empty(len(maturity))
-        for n, (m, s) in enumerate(zip(maturity.tolist(), seed, strict=True)):
-            lot = unit(mix(s, 1 << 19))
+        for n, (m, lot) in enumerate(zip(maturity.tolist(), lots(seed, 1 << 19), strict=True)):
             i = min(int(np.searchsorted(np.cumsum(table[m]), lot, side="right")), len(self.presets) - 1)
             names.append(self.presets[i])
             chances[n] = table[m][i]

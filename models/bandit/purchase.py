@@ -10,9 +10,7 @@ import numpy as np
 from models.bandit.counts import Memory, RewardCounts
 from schemas.signals import Float64, Int32, Kind
 
-PURCHASE_MEMORY = Memory(
-    half_life=30 * 24 * 3_600_000.0, delay=1_800_000.0, prior_strength=20.0, prior_mean=0.01
-)
+PURCHASE_MEMORY = Memory(half_life=30 * 24 * 3_600_000.0, delay=1_800_000.0, prior_mean=0.01)
 VALUE_STRENGTH = 3.0
 """Purchases that the prior of an item's order value is worth, plus one (its mean must exist)."""
 

@@ -14,9 +14,6 @@ from models.counter_random import mix, next_beta, next_gamma
 from models.jit import kernel
 from schemas.signals import Float64, Int32, UInt64
 
-LOW, HIGH = -1.0, 3.0
-"""Bounds of the relative draw: worth nothing, and four times what is expected of a new item."""
-
 
 @dataclass(frozen=True, slots=True)
 class Thompson:
@@ -28,15 +25,18 @@ class Thompson:
         Universe slot to fold slot, 0 for unknown; what it is too short for is unknown.
     purchase_value
         How many clicks a purchase of the stream's mean order value is worth.
+    ceiling
+        A relative draw above it counts as it: no single draw may drown all other parts of a utility.
     """
 
     click: ClickPosterior
     purchase: PurchasePosterior
     fold_of: Int32
     purchase_value: float = 3.0
+    ceiling: float = 3.0
 
     def draw(self, slots: Int32, list_start: Int32, seed: UInt64) -> Float64:
-        """One draw per candidate, in [−1, 3]; 0: as good as a new item is expected to be.
+        """One draw per candidate, in [−1, ceiling]; 0: as good as a new item is expected to be.
 
         Parameters
         ----------
@@ -57,7 +57,7 @@ class Thompson:
             self.purchase.posterior(fold),
             value,
             self.purchase_value,
-            self.expected(),
+            (self.expected(), self.ceiling),
             out,
         )
         return out
@@ -90,9 +90,10 @@ def _draw(
     purchase: Float64,
     value: Float64,
     purchase_value: float,
-    expected: float,
+    scale: tuple[float, float],
     out: Float64,
 ) -> None:
+    expected, ceiling = scale
     stream = np.empty(1, np.uint64)
     for n in range(len(seed)):
         for row in range(start[n], start[n + 1]):
@@ -102,4 +103,4 @@ def _draw(
                 conversion = next_beta(stream, purchase[row, 0], purchase[row, 1])
                 order = value[row, 1] / max(next_gamma(stream, value[row, 0]), 1e-12)
                 reward += purchase_value * conversion * order
-            out[row] = min(max(reward / expected - 1.0, LOW), HIGH)
+            out[row] = min(reward / expected - 1.0, ceiling)
