@@ -13,6 +13,7 @@ from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 from prometheus_client.exposition import CONTENT_TYPE_LATEST, generate_latest
 
 from deploy.health import Answer
+from schemas.control import PolicySwitch
 from schemas.recommendations import RUNGS
 from schemas.reports import CausalReport
 
@@ -54,7 +55,9 @@ class Metrics:
         self.encoder = EncoderMetrics(self.registry)
         self.encode = EncodeMetrics(self.registry)
         self.view = ViewMetrics(self.registry)
-        self.api = ApiMetrics(self.registry)
+        causal = CausalGauges(self.registry)
+        self.api = ApiMetrics(self.registry, causal)
+        self.audit = AuditMetrics(self.registry, causal)
 
     def render(self) -> Answer:
         """The answer of ``/metrics``."""
@@ -279,7 +282,7 @@ class ViewMetrics:
 class ApiMetrics:
     """Counts what ``deploy.api.observer.ApiObserver`` tells."""
 
-    def __init__(self, registry: CollectorRegistry) -> None:
+    def __init__(self, registry: CollectorRegistry, causal: "CausalGauges") -> None:
         self._http = _histogram(
             registry, "http_request_seconds", "Answering HTTP requests.", HTTP_SECONDS, ["route", "status"]
         )
@@ -293,7 +296,7 @@ class ApiMetrics:
         )
         self._viewers = _gauge(registry, "page_viewers", "Live pages that are open.")
         self._ndcg = _gauge(registry, "component_ndcg_ratio", "Live prequential NDCG@10.", ["component"])
-        self._causal = CausalGauges(registry)
+        self._causal = causal
 
     def on_response(self, route: str, status: int, seconds: float) -> None:
         """A request was answered."""
@@ -327,6 +330,42 @@ class ApiMetrics:
     def on_viewers(self, count: int) -> None:
         """So many pages are open."""
         self._viewers.set(count)
+
+
+class AuditMetrics:
+    """Counts what ``streams.auditor.AuditObserver`` tells."""
+
+    def __init__(self, registry: CollectorRegistry, causal: "CausalGauges") -> None:
+        self._rows = _counter(registry, "audited_rows", "Exposures and rewards that the auditor counted.")
+        self._lag = _gauge(registry, "audit_lag_blocks", "Signals blocks that are not audited yet.")
+        self._corrupt = _counter(registry, "audit_corrupt_records", "Records of signals that are no blocks.")
+        self._switches = _counter(registry, "audit_switches", "Orders to serve the safe policy.")
+        self._refused = _counter(registry, "audit_refused_snapshots", "Snapshots that could not be used.")
+        self._causal = causal
+
+    def on_folded(self, rows: int, lag: int) -> None:
+        """A run of blocks was counted."""
+        self._rows.inc(rows)
+        self._lag.set(lag)
+
+    def on_corrupt(self, offset: int, reason: str) -> None:
+        """A record of ``signals`` is no block."""
+        del offset, reason
+        self._corrupt.inc()
+
+    def on_report(self, report: CausalReport) -> None:
+        """A report was made."""
+        self._causal.set(report)
+
+    def on_switch(self, row: PolicySwitch) -> None:
+        """The safe policy was ordered."""
+        del row
+        self._switches.inc()
+
+    def on_snapshot_refused(self, reason: str) -> None:
+        """A snapshot could not be used."""
+        del reason
+        self._refused.inc()
 
 
 class CausalGauges:

@@ -11,44 +11,63 @@ from typing_extensions import override  # an aiokafka requirement; typing has it
 from deploy.cli.options import as_json, dry_run, with_settings
 from deploy.cli.output import print_json
 from deploy.health import Health, operations_server
-from deploy.metrics import Metrics
+from deploy.metrics import AuditMetrics, Metrics
 from deploy.signals import stop_on_signals
 from schemas.control import PolicySwitch
 from schemas.reports import CausalReport
 from schemas.settings import Settings
-from streams.auditor import Auditor, NullAuditObserver
+from streams.auditor import Auditor
 from streams.provision import provision
 
 
-class Teller(NullAuditObserver):
-    """Says on stderr what must not pass unnoticed."""
+class Teller:
+    """Counts everything, and says what must not pass unnoticed on stderr."""
 
-    @override
+    def __init__(self, counting: AuditMetrics) -> None:
+        self._counting = counting
+        self.caught_up = False
+
+    def on_folded(self, rows: int, lag: int) -> None:
+        """Ready once the log has been read to its end."""
+        self._counting.on_folded(rows, lag)
+        self.caught_up = self.caught_up or lag == 0
+
     def on_corrupt(self, offset: int, reason: str) -> None:
+        """Junk in the log."""
+        self._counting.on_corrupt(offset, reason)
         click.echo(f"signals/{offset}: {reason}", err=True)
 
-    @override
+    def on_report(self, report: CausalReport) -> None:
+        """Only counted."""
+        self._counting.on_report(report)
+
     def on_switch(self, row: PolicySwitch) -> None:
+        """The order itself."""
+        self._counting.on_switch(row)
         epochs = f"epoch {row.from_epoch} to {row.to_epoch}"
         click.echo(f"ROLLBACK {row.experiment}: {epochs}: {row.reason}", err=True)
 
-    @override
     def on_snapshot_refused(self, reason: str) -> None:
+        """More of the log is read instead."""
+        self._counting.on_snapshot_refused(reason)
         click.echo(f"snapshot not used: {reason}", err=True)
+
+    def reading(self) -> str | None:
+        """Why the auditor is not ready."""
+        return None if self.caught_up else "the signals log is being read"
 
 
 class Printer(Teller):
     """Prints every report as it is made: a line, or a JSON object a line."""
 
-    def __init__(self, *, as_json: bool) -> None:
+    def __init__(self, counting: AuditMetrics, *, as_json: bool) -> None:
+        super().__init__(counting)
         self._as_json = as_json
 
     @override
     def on_report(self, report: CausalReport) -> None:
-        if self._as_json:
-            click.echo(msgspec.json.encode(report))
-        else:
-            click.echo(line(report))
+        super().on_report(report)
+        click.echo(msgspec.json.encode(report) if self._as_json else line(report))
 
 
 @click.command("audit")
@@ -62,20 +81,20 @@ def command(settings: Settings, *, once: bool, dry_run: bool, as_json: bool) -> 
     Reports go to ``causal-reports``.  When an e-value passes its limit the safe policy is ordered by a row
     of ``signals``; every worker obeys it.  With --dry-run nothing is written anywhere.
     """
-    if not dry_run:
-        asyncio.run(_provision(settings))
+    metrics = Metrics()
     if once:
-        auditor = Auditor(settings, observer=Teller(), dry_run=dry_run)
-        show(asyncio.run(auditor.once()), as_json=as_json)
+        teller = Teller(metrics.audit)
+        auditor = Auditor(settings, observer=teller, dry_run=dry_run)
+        show(asyncio.run(_once(auditor, settings, dry_run=dry_run)), as_json=as_json)
         return
-    auditor = Auditor(settings, observer=Printer(as_json=as_json), dry_run=dry_run)
+    printer = Printer(metrics.audit, as_json=as_json)
+    auditor = Auditor(settings, observer=printer, dry_run=dry_run)
     with ExitStack() as stack:
         if settings.api.metrics_port:
-            serve = operations_server(
-                settings.api.host, settings.api.metrics_port, Health(), Metrics().render
-            )
-            stack.enter_context(serve)
-        asyncio.run(_until_stopped(auditor))
+            host, port = settings.api.host, settings.api.metrics_port
+            health = Health({"log": printer.reading})
+            stack.enter_context(operations_server(host, port, health, metrics.render))
+        asyncio.run(_until_stopped(auditor, settings, dry_run=dry_run))
 
 
 def show(reports: tuple[CausalReport, ...], *, as_json: bool) -> None:
@@ -113,10 +132,14 @@ def line(report: CausalReport) -> str:
     )
 
 
-async def _provision(settings: Settings) -> None:
-    await provision(settings)
+async def _once(auditor: Auditor, settings: Settings, *, dry_run: bool) -> tuple[CausalReport, ...]:
+    if not dry_run:
+        await provision(settings)
+    return await auditor.once()
 
 
-async def _until_stopped(auditor: Auditor) -> None:
+async def _until_stopped(auditor: Auditor, settings: Settings, *, dry_run: bool) -> None:
+    if not dry_run:
+        await provision(settings)
     with stop_on_signals() as stop:
         await auditor.run(stop)
