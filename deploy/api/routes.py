@@ -5,7 +5,9 @@ from typing import Any
 
 import msgspec
 from litestar import Controller, MediaType, Request, Response, get, post
+from litestar.di import NamedDependency
 from litestar.exceptions import HTTPException
+from litestar.params import FromPath, FromQuery
 
 from deploy.api.bodies import read_ask, read_events
 from deploy.api.context import ApiContext
@@ -15,6 +17,7 @@ from schemas.errors import InvalidMessageError
 from schemas.recommendations import Because, Recommendation, RecommendedItem
 
 AnyRequest = Request[Any, Any, Any]
+Context = NamedDependency[ApiContext]
 
 MAX_DEADLINE_MS = 30_000
 
@@ -68,12 +71,16 @@ class ListController(Controller):
     tags = ("lists",)
 
     @get("/recommendations/{user:str}")
-    async def newest(self, context: ApiContext, user: str, surface: str = "home") -> Recommendation:
+    async def newest(
+        self, context: Context, user: FromPath[str], surface: FromQuery[str] = "home"
+    ) -> Recommendation:
         """The newest list of a person."""
         return await _newest(context, user, surface)
 
     @get("/recommendations/{user:str}/why/{item:str}")
-    async def why(self, context: ApiContext, user: str, item: str, surface: str = "home") -> Why:
+    async def why(
+        self, context: Context, user: FromPath[str], item: FromPath[str], surface: FromQuery[str] = "home"
+    ) -> Why:
         """Why an item stands in a person's newest list."""
         newest = await _newest(context, user, surface)
         for found in newest.items:
@@ -84,7 +91,7 @@ class ListController(Controller):
 
     @post("/requests", status_code=HTTPStatus.OK)
     async def ask(
-        self, request: AnyRequest, context: ApiContext, deadline_ms: float | None = None
+        self, request: AnyRequest, context: Context, deadline_ms: FromQuery[float | None] = None
     ) -> Recommendation:
         """Ask for a list and wait for it; after the deadline the newest list, marked ``last-good``."""
         wait = context.settings.lists.deadline_ms if deadline_ms is None else deadline_ms
@@ -103,7 +110,7 @@ class EventController(Controller):
     tags = ("events",)
 
     @post("/events", status_code=HTTPStatus.ACCEPTED)
-    async def write(self, request: AnyRequest, context: ApiContext) -> Accepted:
+    async def write(self, request: AnyRequest, context: Context) -> Accepted:
         """Append one event, or an array of them (all or none).
 
         Answered when the broker has them; sending the same event again counts once.
@@ -125,14 +132,14 @@ class OperationsController(Controller):
         return Alive()
 
     @get("/readyz", responses={})
-    async def readyz(self, context: ApiContext) -> Response[Readiness]:
+    async def readyz(self, context: Context) -> Response[Readiness]:
         """Whether it can serve (200) or not (503), with the reasons."""
         readiness = context.health.readiness()
         status = HTTPStatus.OK if readiness.ready else HTTPStatus.SERVICE_UNAVAILABLE
         return Response(readiness, status_code=status, media_type=MediaType.JSON)
 
     @get("/metrics", media_type=MediaType.TEXT)
-    async def metrics(self, context: ApiContext) -> Response[bytes]:
+    async def metrics(self, context: Context) -> Response[bytes]:
         """Prometheus metrics of this process."""
         status, kind, body = context.metrics.render()
         return Response(body, status_code=status, media_type=kind)

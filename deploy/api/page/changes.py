@@ -143,7 +143,7 @@ def _buttons(shown: Recommendation, item: RecommendedItem, title: str) -> str:
 
 def act_form(hidden: dict[str, str], title: str) -> str:
     """Buttons with which a visitor opens or buys an item."""
-    fields = "".join(f'<input type="hidden" name="{k}" value="{text(v)}">' for k, v in hidden.items())
+    fields = "".join(f'<input type="hidden" name="{k}" value="{text(v)}"/>' for k, v in hidden.items())
     key = text(hidden["item_id"])
     buttons = "".join(
         f'<button name="kind" value="{kind}" data-key="{kind} {key}" aria-label="{word} {text(title)}">'

@@ -9,6 +9,8 @@ from urllib.parse import urlsplit
 
 from litestar import Controller, MediaType, Request, Response, get, post
 from litestar.datastructures import Cookie
+from litestar.di import NamedDependency
+from litestar.params import FromPath, FromQuery
 from litestar.response import Redirect, Stream
 
 from deploy.api.bodies import Postable, read_events
@@ -26,6 +28,8 @@ DAY_SECONDS = 86_400
 MAX_QUERY = 200
 ASSETS = {"page.css": "text/css; charset=utf-8", "page.js": "text/javascript; charset=utf-8"}
 AnyRequest = Request[Any, Any, Any]
+Context = NamedDependency[ApiContext]
+Pages = NamedDependency[Viewers]
 
 _folder = files("deploy.api.page") / "assets"
 
@@ -37,7 +41,11 @@ class PageController(Controller):
 
     @get("/", media_type=MediaType.HTML)
     async def page(
-        self, request: AnyRequest, context: ApiContext, viewers: Viewers, q: str = ""
+        self,
+        request: AnyRequest,
+        context: Context,
+        viewers: Pages,
+        q: FromQuery[str] = "",
     ) -> Response[str]:
         """The whole page, filled with what is known now."""
         you = visitor_of(request) or f"{VISITOR}{context.new_id()[:12]}"
@@ -55,7 +63,11 @@ class PageController(Controller):
 
     @get("/live", media_type="text/event-stream")
     async def live(
-        self, request: AnyRequest, context: ApiContext, viewers: Viewers, user: str = ""
+        self,
+        request: AnyRequest,
+        context: Context,
+        viewers: Pages,
+        user: FromQuery[str] = "",
     ) -> Stream:
         """Fragments, each when it has changed."""
         if viewers.full:
@@ -67,12 +79,12 @@ class PageController(Controller):
         return Stream(viewers.stream(you, user), media_type="text/event-stream", headers=headers)
 
     @get("/products", media_type=MediaType.HTML)
-    async def products(self, context: ApiContext, q: str = "") -> str:
+    async def products(self, context: Context, q: FromQuery[str] = "") -> str:
         """Products that match a search."""
         return shelf_of(context, q)
 
     @post("/act")
-    async def act(self, request: AnyRequest, context: ApiContext) -> Response[None]:
+    async def act(self, request: AnyRequest, context: Context) -> Response[None]:
         """A visitor opened or bought something."""
         refuse_foreign(request)
         you = visitor_of(request)
@@ -85,7 +97,7 @@ class PageController(Controller):
         return Response(None, status_code=HTTPStatus.NO_CONTENT)
 
     @get("/assets/{name:str}")
-    async def asset(self, name: str) -> Response[bytes]:
+    async def asset(self, name: FromPath[str]) -> Response[bytes]:
         """The page's own style and script."""
         if name not in ASSETS:
             raise NotHereError("path", f"/assets/{name}", f"one of {', '.join(ASSETS)}")

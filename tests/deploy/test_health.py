@@ -1,0 +1,50 @@
+"""Probes of a process: alive, ready with reasons, metrics."""
+
+import json
+import urllib.error
+import urllib.request
+
+import pytest
+
+from deploy.health import Health, operations_server
+from deploy.metrics import Metrics
+from schemas.errors import UnavailableError
+
+
+def get(port: int, path: str) -> tuple[int, str, bytes]:
+    try:
+        with urllib.request.urlopen(f"http://127.0.0.1:{port}{path}", timeout=5) as answer:
+            return answer.status, answer.headers["content-type"], answer.read()
+    except urllib.error.HTTPError as error:
+        with error:
+            return error.code, error.headers["content-type"], error.read()
+
+
+def test_operations_server_answers_probes() -> None:
+    """Liveness does not ask the checks; readiness does, and turns with them."""
+    state: dict[str, str | None] = {"why": "recovering: 3 of 4 partitions"}
+    metrics = Metrics()
+    metrics.encode.embedding_published()
+    with operations_server("127.0.0.1", 0, Health({"state": lambda: state["why"]}), metrics.render) as port:
+        assert get(port, "/livez")[0] == 200
+        status, kind, body = get(port, "/readyz")
+        assert (status, kind) == (503, "application/json")
+        assert json.loads(body) == {"ready": False, "checks": {"state": "recovering: 3 of 4 partitions"}}
+        state["why"] = None
+        assert get(port, "/readyz?verbose")[0] == 200
+        status, kind, body = get(port, "/metrics")
+        assert kind.startswith("text/plain")
+        assert b"streamwise_encode_embeddings_total 1.0" in body
+        status, _, body = get(port, "/etc/passwd")
+        assert status == 404
+        assert json.loads(body)["error"]["field"] == "path"
+
+
+def test_a_taken_port_is_named() -> None:
+    """The error says which setting to change."""
+    with (
+        operations_server("127.0.0.1", 0, Health(), Metrics().render) as port,
+        pytest.raises(UnavailableError, match=f"api.metrics_port: 127.0.0.1:{port}"),
+        operations_server("127.0.0.1", port, Health(), Metrics().render),
+    ):
+        pass
