@@ -67,6 +67,7 @@ class Runtime:
         self.incarnations: Incarnations = {}
         self.router = Router(settings, self.incarnations)
         self.draining = False
+        self.writers: list[LogWriter] = []
 
     async def start(self) -> None:
         """Check the logs, open the producer, restore the learner, start the tasks."""
@@ -88,7 +89,9 @@ class Runtime:
 
     def _make_writers(self, kafka: KafkaSettings) -> None:
         def writer(topic: Topic) -> LogWriter:
-            return LogWriter(self.producer, topic_name(topic, kafka.namespace))
+            made = LogWriter(self.producer, topic_name(topic, kafka.namespace))
+            self.writers.append(made)
+            return made
 
         self.events = writer(Topic.EVENTS)
         self.recommendations = writer(Topic.RECOMMENDATIONS)
@@ -155,8 +158,10 @@ class Runtime:
 
     async def close(self) -> None:
         """End the tasks and the clients."""
-        self.users.release()
+        await self.users.close()
         await self.tasks.cancel()
+        for writer in self.writers:
+            await writer.stop()
         await self.producer.stop()
 
 

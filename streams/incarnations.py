@@ -16,7 +16,7 @@ from aiokafka.structs import OffsetAndMetadata
 
 from schemas.errors import IncarnationError, UnavailableError
 from schemas.settings import Settings
-from streams.kafka import admin, connect, connection, reader
+from streams.kafka import admin, connect, connection, insist, reader
 from streams.transport import mark_of
 
 Incarnations = dict[tuple[str, int], int]
@@ -35,12 +35,10 @@ async def open_group(settings: Settings, topics: Iterable[str]) -> Incarnations:
     IncarnationError
         A log is not the one that was read before; names what happened and the remedy.
     """
-    group = settings.kafka.group
-    async with admin(settings.kafka) as client:
-        committed: dict[Any, Any] = await client.list_consumer_group_offsets(group)
     incarnations: Incarnations = {}
     async with reader(settings.kafka) as consumer:
         partitions = await _all_partitions(consumer, topics)
+        committed = await _committed(settings, partitions)
         starts, ends = await consumer.beginning_offsets(partitions), await consumer.end_offsets(partitions)
         fresh = {}
         for tp in partitions:
@@ -85,11 +83,10 @@ async def mark_at(consumer: Any, tp: Any, offset: int) -> str | None:
 
 async def reopen(settings: Settings, topic: str) -> Incarnations:
     """Begin a new incarnation of a topic at its present beginning; workers must be stopped."""
-    async with admin(settings.kafka) as client:
-        committed: dict[Any, Any] = await client.list_consumer_group_offsets(settings.kafka.group)
     async with reader(settings.kafka) as consumer:
         partitions = await _all_partitions(consumer, [topic])
         starts = await consumer.beginning_offsets(partitions)
+    committed = await _committed(settings, partitions)
     opened: Incarnations = {}
     for tp in partitions:
         known = committed.get(tp)
@@ -116,6 +113,15 @@ async def commit(settings: Settings, offsets: dict[Any, Any]) -> None:
         ) from error
     finally:
         await consumer.stop()
+
+
+async def _committed(settings: Settings, partitions: list[Any]) -> dict[Any, Any]:
+    """What the group committed, metadata included."""
+    async with admin(settings.kafka) as client:
+        found: dict[Any, Any] = await insist(
+            lambda: client.list_consumer_group_offsets(settings.kafka.group, partitions=partitions)
+        )
+    return found
 
 
 async def _all_partitions(consumer: Any, topics: Iterable[str]) -> list[Any]:

@@ -1,8 +1,10 @@
 """Clients of the broker, made in one place from the settings: same address, same credentials."""
 
-from collections.abc import AsyncIterator
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
-from typing import Any
+from time import monotonic
+from typing import Any, TypeVar
 
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
 from aiokafka.admin import AIOKafkaAdminClient
@@ -11,6 +13,8 @@ from aiokafka.errors import KafkaError
 from schemas.errors import UnavailableError
 from schemas.settings import KafkaSettings
 from streams.connection import client_options
+
+T = TypeVar("T")
 
 MAX_REQUEST_BYTES = 16 << 20
 BATCH_BYTES = 512 << 10
@@ -85,6 +89,18 @@ async def admin(kafka: KafkaSettings) -> AsyncIterator[Any]:
         yield client
     finally:
         await client.close()
+
+
+async def insist(ask: Callable[[], Awaitable[T]], *, seconds: float = 20.0) -> T:
+    """Ask again while the broker says that it is not ready yet (a coordinator that moves or is new)."""
+    deadline = monotonic() + seconds
+    while True:
+        try:
+            return await ask()
+        except KafkaError as error:
+            if not error.retriable or monotonic() > deadline:
+                raise UnavailableError(f"the broker does not answer ({error!r})") from error
+        await asyncio.sleep(0.2)
 
 
 async def connect(client: Any) -> None:

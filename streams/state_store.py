@@ -132,13 +132,20 @@ class FencedStore:
         return f"{self._topic}/{self._partition}"
 
     async def _send(self, row: Outgoing) -> None:
-        await self._producer.send(
+        sent = await self._producer.send(
             self._topic, row.value, key=row.key, headers=list(row.headers), partition=self._partition
         )
+        sent.add_done_callback(_heard)  # the commit tells whether it worked
 
     async def stop(self) -> None:
         """Close the producer; an open transaction is aborted by the next owner."""
         await self._producer.stop()
+
+
+def _heard(future: Any) -> None:
+    """A future whose exception need not be reported."""
+    if not future.cancelled():
+        future.exception()
 
 
 class PlainStore:

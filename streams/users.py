@@ -7,8 +7,8 @@ all.
 import asyncio
 from collections.abc import Callable, Iterable
 
+from models.requests import ListRequest
 from streams.partition import Delivered, Partition, Tools
-from streams.ports import ListRequest
 from streams.tasks import Tasks
 from streams.transport import RecordBatch
 from streams.triggers import Trigger
@@ -28,6 +28,7 @@ class Users:
         self._tasks = tasks
         self._partitions: dict[int, Partition] = {}
         self._cancel: dict[int, Callable[[], None]] = {}
+        self._closing: set[asyncio.Task[None]] = set()
 
     @property
     def partitions(self) -> list[Partition]:
@@ -55,8 +56,15 @@ class Users:
         for number, partition in gone.items():
             partition.release()
             self._cancel.pop(number)()
-            self._tasks.start(partition.close())
+            task = asyncio.create_task(partition.close())
+            self._closing.add(task)
+            task.add_done_callback(self._closing.discard)
         self._tools().queue.drop(gone)
+
+    async def close(self) -> None:
+        """Own nothing, and wait until everything is let go."""
+        self.release()
+        await asyncio.gather(*self._closing, return_exceptions=True)
 
     async def take(self, batch: RecordBatch, generation: int, acknowledge: Callable[[], None]) -> None:
         """Hand a run to its partition; runs of another generation come again."""

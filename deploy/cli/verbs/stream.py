@@ -1,0 +1,96 @@
+"""``streamwise stream``: an event process: intake, user state, lists, and learning."""
+
+import asyncio
+import gc
+import logging
+import os
+from contextlib import ExitStack
+from typing import Any
+
+import click
+
+from deploy.cli.options import as_json, with_settings
+from deploy.cli.output import print_json
+from deploy.health import Health, operations_server
+from deploy.metrics import Metrics
+from deploy.signals import stop_on_signals
+from models.engine import Engine
+from schemas.settings import Settings
+from streams.app import StreamApp, create_app, serve
+from streams.crash import CrashPoint
+from streams.provision import provision
+
+CRASH_VARIABLE = "STREAMWISE_CRASH_AT"
+
+
+@click.command("stream")
+@as_json
+@with_settings
+def command(settings: Settings, *, as_json: bool) -> None:
+    """Read producers' topics, keep user state, publish lists, and learn, until Ctrl-C; then drain.
+
+    Several processes with the same settings share the partitions; each is restarted by whoever runs it
+    when it ends with an error, and goes on where the log says.
+    """
+    quiet()
+    metrics = Metrics()
+    crash = CrashPoint(os.environ.get(CRASH_VARIABLE, ""))
+    asyncio.run(work(settings, metrics, crash, as_json=as_json))
+    if as_json:
+        print_json(counts(metrics))
+
+
+async def work(settings: Settings, metrics: Metrics, crash: CrashPoint, *, as_json: bool) -> None:
+    """Provision, start, serve until a signal."""
+    await provision(settings)
+    app = create_app(settings, Engine.of(settings), observer=metrics.stream, crash=crash)
+    with ExitStack() as stack:
+        if settings.api.metrics_port:
+            serving = operations_server(
+                settings.api.host, settings.api.metrics_port, health_of(app), metrics.render
+            )
+            stack.enter_context(serving)
+        stop = stack.enter_context(stop_on_signals())
+        gc.freeze()  # what stands now stands until the end: no collection need look at it again
+
+        def say() -> None:
+            if not as_json:
+                click.echo("stream ready", err=True)
+
+        await serve(app, stop, say)
+
+
+def health_of(app: StreamApp) -> Health:
+    """Ready when all partitions are taken over, the catalogue is read, and the learner is not far behind."""
+    runtime = app.runtime
+
+    def partitions() -> str | None:
+        return None if runtime.users.ready else "partitions are being taken over"
+
+    def catalogue() -> str | None:
+        return None if runtime.catalogue.caught_up.is_set() else "the catalogue is being read"
+
+    def learner() -> str | None:
+        lag = runtime.learner.lag
+        return None if lag < 1000 else f"{lag} signals blocks are not learned yet"
+
+    return Health({"partitions": partitions, "catalogue": catalogue, "learner": learner})
+
+
+def counts(metrics: Metrics) -> dict[str, Any]:
+    """What was done, from the metrics."""
+    totals: dict[str, int] = {}
+    for metric in metrics.registry.collect():
+        for sample in metric.samples:
+            if sample.name.endswith("_total"):
+                name = sample.name.removeprefix("streamwise_").removesuffix("_total")
+                totals[name] = totals.get(name, 0) + int(sample.value)
+    wanted = ("intake_messages", "intake_events", "applied_events", "lists", "shed_triggers", "dead_letters")
+    return {name: totals.get(name, 0) for name in wanted}
+
+
+def quiet() -> None:
+    """Faust and its clients speak of errors only: what matters is told by metrics and exit codes."""
+    logging.basicConfig(level=logging.WARNING, format="%(asctime)s %(name)s %(levelname)s %(message)s")
+    for name in ("aiokafka", "faust", "mode"):
+        logging.getLogger(name).setLevel(logging.ERROR)

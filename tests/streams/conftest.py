@@ -1,0 +1,53 @@
+"""Brokers of the stream tests, and a namespace of its own for each test."""
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+from uuid import uuid4
+
+import msgspec
+import pytest
+
+from deploy.embedded.broker import EmbeddedBroker
+from deploy.embedded.compat import install
+from schemas.settings import KafkaSettings, LearnerSettings, ListSettings, Settings, UserSettings
+from streams.provision import provision
+
+
+@pytest.fixture(scope="session")
+def embedded() -> Iterator[KafkaSettings]:
+    """Settings of an embedded broker of this session."""
+    install()
+    with EmbeddedBroker() as broker:
+        yield msgspec.convert(broker.settings(), KafkaSettings)
+
+
+@pytest.fixture(
+    params=[
+        pytest.param("embedded", marks=pytest.mark.embedded),
+        pytest.param("kafka", marks=pytest.mark.kafka),
+    ]
+)
+def any_broker(request: pytest.FixtureRequest) -> KafkaSettings:
+    """The embedded broker, and the real Kafka."""
+    found: Any = request.getfixturevalue(request.param)
+    return found if isinstance(found, KafkaSettings) else KafkaSettings(bootstrap=found, session_seconds=6.0)
+
+
+def deployment_on(broker: KafkaSettings, directory: Path) -> Settings:
+    """Settings of a deployment that shares nothing with others: quick checkpoints, lists on request."""
+    name = f"t{uuid4().hex[:8]}"
+    return Settings(
+        kafka=msgspec.structs.replace(broker, namespace=name, group=name, partitions=2),
+        users=UserSettings(checkpoint_seconds=0.5),
+        lists=ListSettings(publish="requests"),
+        learner=LearnerSettings(directory=str(directory / "snapshots"), snapshot_seconds=1.0),
+    )
+
+
+@pytest.fixture
+async def deployment(any_broker: KafkaSettings, tmp_path: Path) -> Settings:
+    """A deployment with its topics, once on each broker."""
+    settings = deployment_on(any_broker, tmp_path)
+    await provision(settings)
+    return settings

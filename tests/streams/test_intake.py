@@ -1,0 +1,190 @@
+"""Intake knows no Kafka: what messages become, and what becomes of messages that are none."""
+
+from types import SimpleNamespace
+
+import msgspec
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from schemas.events import (
+    MAX_MESSAGE_BYTES,
+    Click,
+    Erase,
+    Feedback,
+    Impression,
+    Purchase,
+    Request,
+    decode_event,
+)
+from schemas.ids import partition_of
+from schemas.settings import IntakeSettings, KafkaSettings, MappingSettings, Settings
+from streams.intake import Router
+from streams.transport import RecordBatch
+
+NOW = 1_700_000_000_000
+SETTINGS = Settings(
+    kafka=KafkaSettings(partitions=4),
+    intake=IntakeSettings(
+        mappings=(
+            MappingSettings(
+                topic="shop.orders",
+                type="purchase",
+                fields={"user_id": "customer.id", "item_id": "sku", "ts": "at", "price": "amount"},
+                constants={"currency": "EUR"},
+                ts_unit="iso",
+            ),
+        )
+    ),
+)
+
+
+def record(topic: str, value, *, offset: int = 0, key: bytes | None = None, headers=()):
+    data = value if value is None or isinstance(value, bytes) else msgspec.json.encode(value)
+    return SimpleNamespace(
+        topic=topic, partition=1, offset=offset, key=key, value=data, timestamp=NOW, headers=headers
+    )
+
+
+def route(topic: str, *values, **more):
+    records = [record(topic, v, offset=n, **more) for n, v in enumerate(values)]
+    routed = Router(SETTINGS, {(topic, 1): 3}).route(RecordBatch(topic, 1, records))
+    events = [decode_event(out.value) for outs in routed.by_partition.values() for out in outs]
+    return events, routed
+
+
+def test_each_topic_gives_its_event():
+    """Every source topic gives the canonical event of its kind, with the coordinates it came from."""
+    about = {"user_id": "u", "ts": NOW, "item_id": "a"}
+    cases = {
+        "clicks": (about, Click),
+        "purchases": (about | {"price": 2.5, "quantity": 2}, Purchase),
+        "impressions": (about, Impression),
+        "feedback": (about | {"kind": "like"}, Feedback),
+        "requests": ({"user_id": "u", "ts": NOW, "request_id": "r"}, Request),
+    }
+    for topic, (message, kind) in cases.items():
+        (event,), routed = route(topic, message)
+        assert isinstance(event, kind), topic
+        assert not routed.letters
+        source = event.source
+        assert (source.topic, source.partition, source.incarnation, source.offset) == (topic, 1, 3, 0)
+
+
+def test_one_message_about_several_items_becomes_several_events():
+    """``item_ids`` gives one event each, told apart by their index."""
+    events, _ = route(
+        "impressions", {"event_id": "e", "user_id": "u", "ts": NOW, "item_ids": ["a", "b", "c"]}
+    )
+    assert [e.item_id for e in events] == ["a", "b", "c"]
+    assert [e.source.index for e in events] == [0, 1, 2]
+    assert len({e.event_id for e in events}) == 3
+
+
+def test_events_go_to_the_partition_of_their_person():
+    """Our own partitioner decides, whatever partition the message came from."""
+    users = [f"u{n}" for n in range(50)]
+    _, routed = route("clicks", *({"user_id": u, "ts": NOW, "item_id": "a"} for u in users))
+    for partition, outs in routed.by_partition.items():
+        assert all(partition_of(out.key.decode(), 4) == partition for out in outs)
+    assert sum(map(len, routed.by_partition.values())) == 50
+
+
+def test_what_is_missing_is_filled_in():
+    """Without event id, time and user id, coordinates, the broker's time and the anonymous id stand in."""
+    (event,), _ = route("clicks", {"anonymous_id": " anon ", "item_id": "a"})
+    assert (event.user_id, event.ts, event.event_id) == ("anon", NOW, "clicks/1/3/0")
+
+
+def test_the_cloudevents_header_is_the_idempotency_key():
+    """``ce_id`` wins over the message's own event id."""
+    (event,), _ = route(
+        "clicks", {"event_id": "own", "user_id": "u", "item_id": "a"}, headers=[("ce_id", b"ce")]
+    )
+    assert event.event_id == "ce"
+
+
+def test_a_time_in_the_future_is_clamped_and_counted():
+    """A time ahead of the broker's is the broker's; it moves no window."""
+    (event,), routed = route("clicks", {"user_id": "u", "item_id": "a", "ts": NOW + 3_600_000})
+    assert (event.ts, routed.clamped) == (NOW, 1)
+
+
+def test_a_mapped_topic_speaks_its_own_language():
+    """Nested names, ISO times and constants of the settings become a purchase."""
+    message = {"customer": {"id": "u"}, "sku": "a", "at": "2023-11-14T22:13:20Z", "amount": 9.5}
+    (event,), _ = route("shop.orders", message)
+    assert isinstance(event, Purchase)
+    assert (event.user_id, event.item_id, event.ts, event.price, event.currency) == (
+        "u",
+        "a",
+        NOW,
+        9.5,
+        "EUR",
+    )
+
+
+def test_a_null_under_a_user_erases_the_person():
+    """The users topic's tombstone becomes an erasure."""
+    (event,), _ = route("users", None, key=b"u7")
+    assert isinstance(event, Erase)
+    assert event.user_id == "u7"
+
+
+GOOD = {"user_id": "u", "item_id": "a", "ts": NOW}
+POISON = [
+    ("clicks", b"", "$"),
+    ("clicks", b"{", "$"),
+    ("clicks", b"\xff\xfe", "$"),
+    ("clicks", b"[" * 5000, "$"),
+    ("clicks", b"null", "$"),
+    ("clicks", None, "$"),
+    ("clicks", GOOD | {"item_id": 7}, "$.item_id"),
+    ("clicks", GOOD | {"ts": "yesterday"}, "$.ts"),
+    ("clicks", GOOD | {"ts": 1_700_000_000}, "$.ts"),
+    ("clicks", GOOD | {"ts": -1}, "$.ts"),
+    ("clicks", GOOD | {"user_id": "  "}, "$.user_id"),
+    ("clicks", {"item_id": "a"}, "$.user_id"),
+    ("clicks", {"user_id": "u"}, "$.item_id"),
+    ("clicks", GOOD | {"item_id": "x" * 2000}, "$.item_id"),
+    ("purchases", GOOD | {"price": 1e11}, "$.price"),
+    ("purchases", GOOD | {"quantity": 0}, "$.quantity"),
+    ("feedback", GOOD | {"kind": "adore"}, "$.kind"),
+    ("feedback", GOOD | {"kind": "rating"}, "$.value"),
+    ("feedback", GOOD | {"kind": "play", "value": 3}, "$.value"),
+    ("requests", {"user_id": "u", "k": 0}, "$.k"),
+    ("shop.orders", {"customer": {"id": "u"}, "sku": "a", "at": "soon"}, "$.at"),
+    ("shop.orders", {"customer": {"id": 5}, "sku": "a"}, "$.customer.id"),
+    ("users", b"{}", "$.user_id"),
+]
+
+
+@pytest.mark.parametrize(("topic", "value", "field"), POISON, ids=range(len(POISON)))
+def test_what_cannot_be_read_names_its_field(topic, value, field):
+    """Bad input becomes a dead letter that names the field, and its neighbours pass."""
+    neighbour = {
+        "user_id": "u",
+        "item_id": "a",
+        "request_id": "r",
+        "kind": "like",
+        "customer": {"id": "u"},
+        "sku": "a",
+    }
+    events, routed = route(topic, neighbour, value, neighbour)
+    assert [letter.error.field for letter in routed.letters] == [field]
+    assert routed.letters[0].record.offset == 1
+    assert routed.letters[0].error.remedy
+    assert len(events) == (0 if topic == "users" else 2)
+
+
+def test_a_message_above_the_limit_is_a_dead_letter():
+    """More than 1 MiB is refused by its size, before it is parsed."""
+    _, routed = route("clicks", GOOD | {"session_id": "x" * MAX_MESSAGE_BYTES})
+    assert type(routed.letters[0].error).__name__ == "OversizedMessageError"
+
+
+@given(st.lists(st.one_of(st.binary(max_size=60), st.sampled_from([msgspec.json.encode(GOOD)])), max_size=20))
+def test_any_bytes_are_routed_or_refused(values):
+    """Whatever the bytes, each message becomes events or one dead letter, and nothing raises."""
+    events, routed = route("clicks", *values)
+    assert len(events) + len(routed.letters) == len(values)
