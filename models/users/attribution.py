@@ -11,9 +11,9 @@ from typing import NamedTuple
 
 import numpy as np
 
-from models.jit import kernel
+from models.jit import inner_kernel, kernel
 from models.users.people import People, Person
-from models.users.pools import WIDTH, Records, enlarge, give, new_marks, take, wide
+from models.users.pools import WIDTH, Records, enlarge, enlarge_nodes, give, new_marks, take, wide
 from schemas.signals import Int32, Int64
 
 DECISION = np.dtype(
@@ -72,15 +72,12 @@ def new_decisions() -> Decisions:
 
 def make_room(d: Decisions, records: int, items: int) -> None:
     """Room for ``records`` more decisions with ``items`` items altogether."""
-    end = int(d.records[1]) + records
-    enlarge(d.record, end)
-    enlarge(d.later, end)
-    nodes = int(d.marks[1]) + items // WIDTH + records
-    enlarge(d.entry, nodes * WIDTH)
-    enlarge(d.link, nodes)
+    enlarge(d.record, int(d.records[1]) + records)
+    enlarge(d.later, len(d.record))
+    enlarge_nodes(d.marks, d.link, d.entry, items // WIDTH + records)
 
 
-@kernel
+@inner_kernel
 def open_decision(
     d: Decisions, me: Person, owner: int, name: int, opened: int, ts: int, offset: int, epoch: int
 ) -> int:
@@ -107,7 +104,7 @@ def open_decision(
     return record
 
 
-@kernel
+@inner_kernel
 def add_item(d: Decisions, record: int, item: int, propensity: float, position: int) -> None:
     """Append an item to a decision."""
     fill = wide(d.record[record].size) % WIDTH
@@ -122,7 +119,7 @@ def add_item(d: Decisions, record: int, item: int, propensity: float, position: 
     d.record[record].size += 1
 
 
-@kernel
+@inner_kernel
 def place_of(d: Decisions, record: int, item: int) -> int:
     """Where an item is among a decision's items, 0 if it was not listed."""
     node = wide(d.record[record].first)
@@ -136,7 +133,7 @@ def place_of(d: Decisions, record: int, item: int) -> int:
     return 0
 
 
-@kernel
+@inner_kernel
 def named(d: Decisions, me: Person, name: int, earliest: int) -> int:
     """The person's open decision of that id, 0 if there is none since ``earliest``."""
     record = wide(me.open)
@@ -147,7 +144,7 @@ def named(d: Decisions, me: Person, name: int, earliest: int) -> int:
     return 0
 
 
-@kernel
+@inner_kernel
 def inferred(d: Decisions, me: Person, item: int, earliest: int) -> int:
     """The person's most recent open decision that lists an item, 0 if there is none."""
     record = wide(me.open)
@@ -158,7 +155,7 @@ def inferred(d: Decisions, me: Person, item: int, earliest: int) -> int:
     return 0
 
 
-@kernel
+@inner_kernel
 def close_oldest_of(d: Decisions, me: Person) -> None:
     """Close the oldest open decision of a person."""
     after = 0
@@ -173,7 +170,7 @@ def close_oldest_of(d: Decisions, me: Person) -> None:
     _close(d, me, record)
 
 
-@kernel
+@inner_kernel
 def _close(d: Decisions, me: Person, record: int) -> None:
     """Take a decision that its person's list no longer has out of the queue, and zero it."""
     me.open_n -= 1
@@ -217,7 +214,7 @@ def expire(d: Decisions, people: People, earliest: int, most: int) -> None:
         close_oldest_of(d, people[d.record[d.queue[0]].owner])
 
 
-@kernel
+@inner_kernel
 def release(d: Decisions, me: Person) -> None:
     """Close all decisions of a person."""
     while me.open != 0:

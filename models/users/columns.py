@@ -143,6 +143,14 @@ def collect(events: Sequence[Event], codes: UInt8, items: Interner, sources: Hig
     return collector.finish(codes, _lists(decisions, index, items), decisions)
 
 
+def slots_of(items: Interner, ids: Sequence[str]) -> Int32:
+    """Universe slots of item ids; new ones get slots in order of appearance."""
+    slots = items.lookup_many(ids)
+    for i in np.flatnonzero(slots == 0).tolist():
+        slots[i] = items.intern(ids[i])
+    return slots
+
+
 class _Collector:
     def __init__(self, n: int, items: Interner, sources: HighWater) -> None:
         self.items = items
@@ -174,7 +182,7 @@ class _Collector:
             code = np.fromiter(map(FEEDBACK.__getitem__, columns["kind"]), np.uint8, len(index))
         self.kind[index] = code
         if kind is not Request:
-            self.item[index] = self.items.intern_many(columns["item_id"])
+            self.item[index] = slots_of(self.items, columns["item_id"])
             self._decide(index, columns["decision_id"])
         self.weight[index] = self._weights(code, columns)
         if kind is Purchase:
@@ -203,8 +211,7 @@ class _Collector:
             keep = [j for j, source in enumerate(sources) if source is not None]
             index, sources = index[keep], tuple(sources[j] for j in keep)
         topic, partition, incarnation, offset, part = zip(*map(astuple, sources), strict=True)
-        number = self.sources.number
-        self.source[index] = list(map(number, zip(topic, partition, incarnation, strict=True)))
+        self.source[index] = self.sources.numbers_of(zip(topic, partition, incarnation, strict=True))
         self.source_offset[index] = offset
         self.source_index[index] = part
 
@@ -246,7 +253,7 @@ def _lists(decisions: Sequence[Decision], index: Int64, items: Interner) -> List
         epoch=np.array([r.epoch for r in made], np.int32),
         arm=np.array([Arm.HOLDOUT if r.arm == "holdout" else Arm.TREATMENT for r in made], np.uint8),
         start=start,
-        item=items.intern_many(s.item_id for s in shown),
+        item=slots_of(items, [s.item_id for s in shown]),
         position=np.array([s.position for s in shown], np.uint8),
         propensity=np.array([s.propensity for s in shown], np.float64),
         p_control=np.array([s.p_control for s in shown], np.float64),

@@ -6,13 +6,14 @@ thousand million.  The same entry remembers whether the event was answered by a 
 for one trigger only the first is opened.
 """
 
+from collections.abc import Iterable
 from typing import NamedTuple
 
 import numpy as np
 
-from models.jit import kernel
+from models.jit import inner_kernel
 from models.users.people import Person
-from models.users.pools import WIDTH, Records, enlarge, give, new_marks, take, wide
+from models.users.pools import WIDTH, Records, enlarge_nodes, give, new_marks, take, wide
 from schemas.signals import Int32, Int64
 
 EVENT, DECIDED = 1, 2
@@ -51,12 +52,10 @@ def new_recent() -> Recent:
 
 def make_room(r: Recent, nodes: int) -> None:
     """Room for ``nodes`` more nodes."""
-    end = int(r.marks[1]) + nodes
-    enlarge(r.entry, end * WIDTH)
-    enlarge(r.link, end)
+    enlarge_nodes(r.marks, r.link, r.entry, nodes)
 
 
-@kernel
+@inner_kernel
 def find(r: Recent, me: Person, name: int, hour: int, horizon: int, cap: int) -> int:
     """Where an id is among the last ``cap`` within ``horizon`` hours; -1 if it is not."""
     age = hour - wide(me.ids_hour)
@@ -84,7 +83,7 @@ def find(r: Recent, me: Person, name: int, hour: int, horizon: int, cap: int) ->
     return -1
 
 
-@kernel
+@inner_kernel
 def push(r: Recent, me: Person, name: int, hour: int, horizon: int, cap: int, flags: int) -> None:
     """Remember an id; the oldest node is used again when the ids are full."""
     if hour - wide(me.ids_hour) > horizon:
@@ -106,7 +105,7 @@ def push(r: Recent, me: Person, name: int, hour: int, horizon: int, cap: int, fl
     me.ids_hour = hour
 
 
-@kernel
+@inner_kernel
 def _detach_oldest(r: Recent, me: Person) -> int:
     before = me.ids
     node = r.link[before]
@@ -118,7 +117,7 @@ def _detach_oldest(r: Recent, me: Person) -> int:
     return wide(node)
 
 
-@kernel
+@inner_kernel
 def release(r: Recent, me: Person) -> None:
     """Give all nodes back, zeroed."""
     node = me.ids
@@ -155,6 +154,12 @@ class HighWater:
             number = self.numbers[source] = len(self.mark)
             self.mark = np.vstack([self.mark, np.full((1, 2), -1)])
         return number
+
+    def numbers_of(self, sources: Iterable[tuple[str, int, int]]) -> list[int]:
+        """Numbers of many sources."""
+        keys = list(sources)
+        found = list(map(self.numbers.get, keys))
+        return [self.number(k) if n is None else n for k, n in zip(keys, found, strict=True)]
 
     def rows(self) -> list[tuple[str, int, int, int, int]]:
         """(topic, partition, incarnation, offset, index) of all sources, sorted."""

@@ -5,7 +5,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from models.jit import kernel
+from models.jit import inner_kernel, kernel
 from models.users import attribution, dedup, history, seen
 from models.users.attribution import Decisions
 from models.users.columns import DECISION, REQUEST, TICK
@@ -185,7 +185,7 @@ def fold(state: State, rules: Rules, run: Input, out: Output, begin: int) -> int
     return len(run.event)
 
 
-@kernel
+@inner_kernel
 def _has_room(state: State, rules: Rules, run: Input, out: Output, event: Record) -> bool:
     me, h, r, s, d = state.people[event.user], state.history, state.recent, state.seen, state.decisions
     enough = h.marks[1] + 1 <= len(h.link) and r.marks[1] + 2 <= len(r.link)
@@ -199,7 +199,7 @@ def _has_room(state: State, rules: Rules, run: Input, out: Output, event: Record
     return bool(enough)
 
 
-@kernel
+@inner_kernel
 def _is_new_source(water: Int64, event: Record, tally: Int64) -> bool:
     source = event.source
     if source < 0:
@@ -213,7 +213,7 @@ def _is_new_source(water: Int64, event: Record, tally: Int64) -> bool:
     return True
 
 
-@kernel
+@inner_kernel
 def _is_new_name(r: Recent, me: Person, rules: Rules, event: Record, tally: Int64) -> bool:
     if rules.ids == 0:
         return True
@@ -229,7 +229,7 @@ def _is_new_name(r: Recent, me: Person, rules: Rules, event: Record, tally: Int6
     return True
 
 
-@kernel
+@inner_kernel
 def _open(state: State, rules: Rules, run: Input, out: Output, event: Record) -> None:
     """Open a decision unless its trigger, or its own id, has one."""
     d, r, me, made = state.decisions, state.recent, state.people[event.user], run.list[event.list]
@@ -256,7 +256,7 @@ def _open(state: State, rules: Rules, run: Input, out: Output, event: Record) ->
     state.dirty[event.user >> 8] = 1
 
 
-@kernel
+@inner_kernel
 def _keep_bounds(d: Decisions, people: People, rules: Rules, tally: Int64, user: int, dirty: UInt8) -> None:
     if people[user].open_n >= rules.open_each:
         attribution.close_oldest_of(d, people[user])
@@ -268,7 +268,7 @@ def _keep_bounds(d: Decisions, people: People, rules: Rules, tally: Int64, user:
         dirty[owner >> 8] = 1
 
 
-@kernel
+@inner_kernel
 def _apply(state: State, rules: Rules, out: Output, event: Record, i: int) -> None:
     """Count an event; append its rows and extend the history if it is an interaction."""
     me, code = state.people[event.user], event.code
@@ -288,7 +288,7 @@ def _apply(state: State, rules: Rules, out: Output, event: Record, i: int) -> No
     me.counts[code] += 1
 
 
-@kernel
+@inner_kernel
 def _write_row(h: History, me: Person, s: Seen, out: Output, event: Record, i: int, second: int) -> None:
     at = out.ends[0]
     if event.want_seen != 0:
@@ -304,7 +304,7 @@ def _write_row(h: History, me: Person, s: Seen, out: Output, event: Record, i: i
     out.ends[1] = end
 
 
-@kernel
+@inner_kernel
 def _write_reward(d: Decisions, me: Person, window: int, out: Output, event: Record, i: int) -> None:
     """Join a click or purchase to its decision, or to none."""
     record, place, guessed = 0, 0, 0
@@ -336,7 +336,7 @@ def _write_reward(d: Decisions, me: Person, window: int, out: Output, event: Rec
     out.ends[2] += 1
 
 
-@kernel
+@inner_kernel
 def distinct(h: History, me: Person, s: Seen, items: Int32, end: int, marks: Int32) -> int:
     """Write every item that a person has, each once, newest first; return the new end.
 

@@ -4,9 +4,9 @@ from typing import NamedTuple
 
 import numpy as np
 
-from models.jit import kernel
+from models.jit import inner_kernel
 from models.users.people import Person
-from models.users.pools import WIDTH, Records, enlarge, give, new_marks, take, wide
+from models.users.pools import WIDTH, Records, enlarge_nodes, give, new_marks, take, wide
 from models.users.seen import Seen, remember
 from schemas.signals import Float32, Int32, Int64, UInt8
 
@@ -43,18 +43,16 @@ def new_history() -> History:
 
 def make_room(h: History, nodes: int) -> None:
     """Room for ``nodes`` more nodes."""
-    end = int(h.marks[1]) + nodes
-    enlarge(h.entry, end * WIDTH)
-    enlarge(h.link, end)
+    enlarge_nodes(h.marks, h.link, h.entry, nodes)
 
 
-@kernel
+@inner_kernel
 def seconds(ms: int) -> int:
     """Whole seconds of a time in ms, within 32 bits (to the year 2106)."""
     return min(max(ms // 1000, 0), 4294967295)
 
 
-@kernel
+@inner_kernel
 def push(h: History, me: Person, s: Seen, item: int, second: int, kind: int, weight: int, cap: int) -> None:
     """Append an entry; when the history is full its oldest node goes to the seen set and is used again."""
     node = me.past
@@ -75,7 +73,7 @@ def push(h: History, me: Person, s: Seen, item: int, second: int, kind: int, wei
     me.past_n += 1
 
 
-@kernel
+@inner_kernel
 def _retire_oldest(h: History, me: Person, s: Seen) -> int:
     """Detach the oldest node, remember its items, return it empty."""
     before = me.past
@@ -91,7 +89,7 @@ def _retire_oldest(h: History, me: Person, s: Seen) -> int:
     return node
 
 
-@kernel
+@inner_kernel
 def _zero(h: History, node: int) -> None:
     for at in range(node * WIDTH, node * WIDTH + WIDTH):
         h.entry[at].item = 0
@@ -100,7 +98,7 @@ def _zero(h: History, node: int) -> None:
         h.entry[at].weight = 0
 
 
-@kernel
+@inner_kernel
 def contains(h: History, me: Person, item: int) -> bool:
     """Whether an item is among the entries."""
     node = me.past
@@ -114,7 +112,7 @@ def contains(h: History, me: Person, item: int) -> bool:
     return False
 
 
-@kernel
+@inner_kernel
 def read(
     h: History,
     me: Person,
@@ -142,7 +140,7 @@ def read(
     return out
 
 
-@kernel
+@inner_kernel
 def release(h: History, me: Person) -> None:
     """Give all nodes back, zeroed."""
     node = me.past

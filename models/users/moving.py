@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from models.jit import kernel
+from models.jit import inner_kernel, kernel
 from models.users import attribution, dedup, history, seen
 from models.users.attribution import Decisions
 from models.users.dedup import Recent
@@ -57,7 +57,7 @@ def _merge(state: State, rules: Rules, a: int, b: int) -> None:
     state.dirty[b >> 8] = 1
 
 
-@kernel
+@inner_kernel
 def dump_history(h: History, me: Person, limit: int, entries: Records, out: int) -> int:
     """Write up to ``limit`` entries, newest first; return the new end."""
     node = wide(me.past)
@@ -74,7 +74,7 @@ def dump_history(h: History, me: Person, limit: int, entries: Records, out: int)
     return out
 
 
-@kernel
+@inner_kernel
 def dump_ids(
     r: Recent,
     me: Person,
@@ -107,7 +107,7 @@ def dump_ids(
     return out
 
 
-@kernel
+@inner_kernel
 def _merge_history(h: History, me: Person, other: Person, s: Seen, cap: int) -> None:
     n_a = wide(other.past_n)
     size = n_a + wide(me.past_n)
@@ -132,7 +132,7 @@ def _merge_history(h: History, me: Person, other: Person, s: Seen, cap: int) -> 
                 seen.remember(s, me, s.slot[at])
 
 
-@kernel
+@inner_kernel
 def _merge_ids(r: Recent, me: Person, other: Person, horizon: int, cap: int) -> None:
     size = wide(other.ids_n) + wide(me.ids_n) + 1
     name, hours, flags = np.empty(size, np.uint64), np.empty(size, np.int64), np.empty(size, np.uint8)
@@ -152,7 +152,7 @@ def _merge_ids(r: Recent, me: Person, other: Person, horizon: int, cap: int) -> 
         dedup.push(r, me, name[k], hours[k], horizon, cap, flags[k])
 
 
-@kernel
+@inner_kernel
 def _merge_decisions(d: Decisions, me: Person, other: Person, owner: int, most: int) -> None:
     x, y, last = wide(other.open), wide(me.open), wide(0)
     while x != 0 or y != 0:

@@ -5,7 +5,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from models.jit import kernel
+from models.jit import inner_kernel
 
 BLOCK = 256
 """People of one block: the unit of checkpoints."""
@@ -55,7 +55,7 @@ def new_people() -> People:
     return np.zeros(0, PERSON)
 
 
-@kernel
+@inner_kernel
 def age_of(me: Person) -> int:
     """Interactions that a person ever had: everything but requests and impressions."""
     age = 0
@@ -64,7 +64,7 @@ def age_of(me: Person) -> int:
     return age
 
 
-@kernel
+@inner_kernel
 def touch(me: Person, ts: int, session_gap: int) -> None:
     """An event happened: begin a session after a gap, and remember when."""
     if me.last_ts == 0 or ts - me.last_ts > session_gap:

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from models.jit import kernel
+from models.jit import inner_kernel
 from schemas.signals import Int32, Int64
 
 UInt16 = npt.NDArray[np.uint16]
@@ -42,18 +42,25 @@ def enlarge(array: npt.NDArray[Any], length: int) -> None:
         array.resize((longer, *array.shape[1:]), refcheck=False)
 
 
+def enlarge_nodes(marks: Int64, link: Int32, entry: Records, more: int) -> None:
+    """Room for ``more`` nodes in a pool: its chain, and always as many entries as that promises."""
+    enlarge(link, int(marks[1]) + more)
+    if len(entry) < len(link) * WIDTH:
+        entry.resize(len(link) * WIDTH, refcheck=False)
+
+
 def new_marks() -> Int64:
     """The allocator of a pool: head of the free chain, and the first node never used."""
     return np.array([0, 1], np.int64)
 
 
-@kernel
+@inner_kernel
 def wide(number: int | np.integer[Any]) -> int:
     """A number of any integer type as 64 bits: kernels must not mix signed and unsigned ones."""
     return np.int64(number)  # type: ignore[return-value]
 
 
-@kernel
+@inner_kernel
 def take(marks: Int64, link: Int32) -> int:
     """A zeroed node; the caller has made sure that one is left."""
     node: int = marks[0]
@@ -66,7 +73,7 @@ def take(marks: Int64, link: Int32) -> int:
     return node
 
 
-@kernel
+@inner_kernel
 def give(marks: Int64, link: Int32, node: int) -> None:
     """Return a node whose entries are zeroed."""
     link[node] = marks[0]

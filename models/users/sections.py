@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from models.jit import kernel
+from models.jit import inner_kernel, kernel
 from models.users import attribution, dedup, history, seen
 from models.users.attribution import Decisions
 from models.users.dedup import Recent
@@ -93,7 +93,7 @@ def dump_left(
     return end
 
 
-@kernel
+@inner_kernel
 def _add_once(item: int, items: Int32, end: int, marks: Int32) -> int:
     if marks[item] == 0:
         marks[item] = 1
@@ -102,7 +102,7 @@ def _add_once(item: int, items: Int32, end: int, marks: Int32) -> int:
     return end
 
 
-@kernel
+@inner_kernel
 def _mark_newest(h: History, me: Person, cap: int, marks: Int32, mark: int) -> None:
     node, fill, k = wide(me.past), wide(me.past_fill), 0
     while node != 0 and k < cap:

@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from models.jit import kernel
+from models.jit import inner_kernel
 from models.users.people import Person
 from models.users.pools import enlarge, wide
 from schemas.signals import Int32, Int64
@@ -46,13 +46,13 @@ def make_room(s: Seen, entries: int) -> None:
     enlarge(s.slot, int(s.top[0]) + entries)
 
 
-@kernel
+@inner_kernel
 def next_table(me: Person) -> int:
     """Entries of the table that a person would need if theirs were full."""
     return SMALLEST << (wide(me.seen_class) + 1)
 
 
-@kernel
+@inner_kernel
 def has(s: Seen, me: Person, item: int) -> bool:
     """Whether an item is in a person's set."""
     if me.seen_n == 0:
@@ -66,7 +66,7 @@ def has(s: Seen, me: Person, item: int) -> bool:
     return False
 
 
-@kernel
+@inner_kernel
 def remember(s: Seen, me: Person, item: int) -> None:
     """Add an item to a person's set; the caller has made sure of room for ``next_table``."""
     size = SMALLEST << me.seen_class
@@ -79,12 +79,12 @@ def remember(s: Seen, me: Person, item: int) -> None:
         me.seen_n += 1
 
 
-@kernel
+@inner_kernel
 def _home(item: int, mask: int) -> int:
     return wide((np.uint64(item) * np.uint64(11400714819323198485)) >> np.uint64(32)) & mask
 
 
-@kernel
+@inner_kernel
 def _insert(s: Seen, base: int, mask: int, item: int) -> bool:
     at = _home(item, mask)
     while s.slot[base + at] != 0:
@@ -95,7 +95,7 @@ def _insert(s: Seen, base: int, mask: int, item: int) -> bool:
     return True
 
 
-@kernel
+@inner_kernel
 def _take_table(s: Seen, size_class: int) -> int:
     base: int = s.free[size_class]
     if base != 0:
@@ -107,7 +107,7 @@ def _take_table(s: Seen, size_class: int) -> int:
     return base
 
 
-@kernel
+@inner_kernel
 def _give_table(s: Seen, base: int, size_class: int) -> None:
     for at in range(base, base + (SMALLEST << size_class)):
         s.slot[at] = 0
@@ -115,7 +115,7 @@ def _give_table(s: Seen, base: int, size_class: int) -> None:
     s.free[size_class] = base
 
 
-@kernel
+@inner_kernel
 def _grow(s: Seen, me: Person) -> None:
     old = me.seen
     old_class = wide(me.seen_class)
@@ -129,7 +129,7 @@ def _grow(s: Seen, me: Person) -> None:
     me.seen_class = old_class + 1
 
 
-@kernel
+@inner_kernel
 def release(s: Seen, me: Person) -> None:
     """Give a person's table back, zeroed."""
     if me.seen != 0:
