@@ -3,7 +3,6 @@
 from collections.abc import Iterable, Sequence
 from typing import Any, Protocol
 
-from models.policy.view import PolicyState
 from models.requests import ListRequest
 from models.users.applied import Applied
 from models.users.shard import UserShard
@@ -16,8 +15,6 @@ from streams.guardrail import Obeys
 
 class EngineLike(Protocol):
     """The façade ``models.engine.Engine``."""
-
-    policy: PolicyState
 
     @property
     def policy(self) -> Obeys:
