@@ -22,19 +22,24 @@ SINGLE_THREADED = {
 }
 
 
+def prepare_process() -> None:
+    """Set ``SINGLE_THREADED`` where the environment does not say otherwise; before torch is loaded."""
+    for name, value in SINGLE_THREADED.items():
+        os.environ.setdefault(name, value)
+
+
 @contextmanager
 def encoder_pool(settings: Settings, observer: EncoderObserver | None = None) -> Iterator[EncoderPool]:
     """A pool with the settings' encoder and, where Redis is configured, the shared cache.
 
-    Sets ``SINGLE_THREADED`` in this process's environment before torch is loaded.
+    Prepares the process's environment before torch is loaded.
 
     Raises
     ------
     SettingsError
         The encoder cannot be had on this machine.
     """
-    for name, value in SINGLE_THREADED.items():
-        os.environ.setdefault(name, value)
+    prepare_process()
     encoder = make_encoder(settings.encoder)
     shared = None
     if settings.redis.url:
