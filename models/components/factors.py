@@ -58,8 +58,8 @@ class Factors:
     def __init__(self, dimension: int = 64, *, seed: int = 0, step: Step = Step()) -> None:
         self.dimension = dimension
         self.step = step
-        self.seed = np.uint64(seed * 2 + 1)
-        self.random = np.array([self.seed * np.uint64(0x9E3779B97F4A7C15)], np.uint64)
+        self.seed = 2 * abs(seed) + 1
+        self.random = np.array([self.seed * 0x9E3779B97F4A7C15 % 2**64], np.uint64)
         self.known = np.zeros(1, np.int64)
         self.arena = Arena()
         for table in "qab":
@@ -75,7 +75,7 @@ class Factors:
         self.arena.reserve(n_items)
         if n_items > self.filled:
             for salt, table in enumerate("qab"):
-                _start(self.arena[table], self.filled, n_items, int(self.seed) + salt)
+                _start(self.arena[table], self.filled, n_items, self.seed + salt)
             self.filled = n_items
 
     def learn(self, rows: Rows) -> None:

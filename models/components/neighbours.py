@@ -60,8 +60,8 @@ class NeighbourPool:
     def load(self, arrays: dict[str, npt.NDArray[Any]]) -> None:
         """Replace the content by what ``export`` gave."""
         self.free, self.top = arrays["free"], arrays["top"]
-        self.rows.load({k: arrays[f"row_{k}"] for k in ("begin", "places", "used")})
-        self.entries.load({k: arrays[f"entry_{k}"] for k in ("id", "weight")})
+        self.rows.load({k.removeprefix("row_"): a for k, a in arrays.items() if k.startswith("row_")})
+        self.entries.load({k.removeprefix("entry_"): a for k, a in arrays.items() if k.startswith("entry_")})
 
 
 @kernel
