@@ -9,7 +9,7 @@ pytestmark = pytest.mark.encoder
 
 
 def test_encoding_beats_its_peers(short):
-    """In bfloat16 at least 3 times padded batches and 1.8 times sentence-transformers in bulk, 2.5 in batches.
+    """In bfloat16 at least 3 times padded batches, 1.8 times sentence-transformers (2.5 in small batches).
 
     Hosts without bfloat16 instructions run in float32, where sorting and small sub-batches alone remain.
     """
