@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+import socket
 import time
 from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager
@@ -74,7 +75,7 @@ async def serve(
             task.result()
     finally:
         stop.set()
-        await work[-1]
+        await asyncio.wait([work[-1]])
         for task in work[:-1]:
             task.cancel()
         await asyncio.gather(*work, return_exceptions=True)
@@ -92,38 +93,38 @@ class _Server(uvicorn.Server):
 
 
 async def _serve_http(context: ApiContext, stop: asyncio.Event, listening: Callable[[int], None]) -> None:
-    api = context.settings.api
-    config = uvicorn.Config(
-        create_api(context),
-        host=api.host,
-        port=api.port,
-        log_level="warning",
-        access_log=False,
-        server_header=False,
-        timeout_graceful_shutdown=2,
-        h11_max_incomplete_event_size=64 << 10,
-        lifespan="on",
+    server = _Server(
+        uvicorn.Config(
+            create_api(context),
+            log_level="warning",
+            access_log=False,
+            server_header=False,
+            timeout_graceful_shutdown=2,
+            h11_max_incomplete_event_size=64 << 10,
+            lifespan="on",
+        )
     )
-    server = _Server(config)
-    serving = asyncio.create_task(server.serve())
-    stopping = asyncio.create_task(stop.wait())
-    try:
-        while not server.started and not serving.done():  # noqa: ASYNC110  uvicorn has no event for it
-            await asyncio.sleep(0.02)
-        if server.started:
-            listening(server.servers[0].sockets[0].getsockname()[1])
-        await asyncio.wait([serving, stopping], return_when=asyncio.FIRST_COMPLETED)
-    finally:
-        server.should_exit = True
-        stopping.cancel()
-        await _ended(serving, api.host, api.port)
+    with _bound(context.settings.api.host, context.settings.api.port) as place:
+        serving = asyncio.create_task(server.serve([place]))
+        stopping = asyncio.create_task(stop.wait())
+        try:
+            while not server.started and not serving.done():  # noqa: ASYNC110  uvicorn has no event for it
+                await asyncio.sleep(0.02)
+            listening(place.getsockname()[1])
+            await asyncio.wait([serving, stopping], return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            server.should_exit = True
+            stopping.cancel()
+            await serving
 
 
-async def _ended(serving: "asyncio.Task[None]", host: str, port: int) -> None:
+def _bound(host: str, port: int) -> socket.socket:
+    """A listening socket; uvicorn, left to bind by itself, would end the process."""
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
     try:
-        await serving
-    except SystemExit as error:  # uvicorn's way to say that it could not bind
-        raise UnavailableError(f"api.port: {host}:{port} is taken: choose another port") from error
+        return socket.create_server((host, port), family=family, backlog=2048)
+    except OSError as error:
+        raise UnavailableError(f"api.port: {host}:{port}: {error.strerror}: choose another port") from error
 
 
 def _stored(settings: Settings) -> tuple[Stored, Callable[[], Awaitable[None]]]:
