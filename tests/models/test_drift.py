@@ -3,9 +3,9 @@
 import numpy as np
 import pytest
 
+from models.bandit.synthetic import exposures, rewards, rows
 from models.drift import DriftWatch
 from schemas.signals import Kind
-from tests.models.bandit.rows import exposures, rewards, rows
 
 
 def test_a_change_is_noticed() -> None:

@@ -8,9 +8,9 @@ import pytest
 from models.bandit.click import ClickPosterior
 from models.bandit.counts import POSITIONS, Memory, prior_places
 from models.bandit.purchase import PurchasePosterior
+from models.bandit.synthetic import FOREVER, exposures, rewards, rows
 from models.bandit.thompson import Thompson
 from schemas.signals import Kind
-from tests.models.bandit.rows import FOREVER, exposures, rewards, rows
 
 STILL = Memory(half_life=FOREVER, delay=0.0)
 

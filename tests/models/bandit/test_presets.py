@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 
 from models.bandit.presets import FusionPresets
+from models.bandit.synthetic import rows
 from schemas.errors import SnapshotError
 from schemas.signals import ProbeRows
-from tests.models.bandit.rows import rows
 
 
 def probes(maturity, ranks):

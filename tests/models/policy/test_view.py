@@ -5,13 +5,13 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from models.bandit.synthetic import rows
 from models.fold import Fold
 from models.policy.rules import Rules
 from models.policy.safe import HALF_LIFE_MS, SafePolicy, SafePopularity
 from models.policy.view import PolicyState
 from schemas.control import PolicySwitch, Retire
 from schemas.signals import InteractionRows
-from tests.models.bandit.rows import rows
 from tests.models.policy.lists import view
 
 
