@@ -34,12 +34,8 @@ async def worker(settings: Settings) -> AsyncIterator[None]:
 
 async def ask(settings: Settings, number: int) -> Recommendation:
     """A list for somebody of the treatment arm."""
-    request = {
-        "event_id": f"q{number}",
-        "request_id": f"q{number}",
-        "user_id": "somebody",
-        "ts": wall_clock(),
-    }
+    name = f"q{number}"
+    request = {"event_id": name, "request_id": name, "user_id": "somebody", "ts": wall_clock()}
     await write(settings.kafka, Topic.REQUESTS, [(b"somebody", msgspec.json.encode(request))])
     answers: list[Recommendation] = []
 
