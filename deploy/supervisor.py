@@ -67,12 +67,13 @@ class Supervisor:
         return gone
 
     def last_words(self, role: str) -> str:
-        """The last line that a role wrote."""
+        """The last error that a role wrote, else its last line."""
         try:
             lines = self.log(role).read_text("utf-8", errors="replace").strip().splitlines()
         except FileNotFoundError:
-            return "it said nothing"
-        return lines[-1] if lines else "it said nothing"
+            lines = []
+        errors = [line for line in lines if line.startswith("error: ")]
+        return (errors or lines or ["it said nothing"])[-1]
 
     def stop(self) -> None:
         """End all roles together, then the broker; what does not end in time is killed."""

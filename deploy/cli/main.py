@@ -145,4 +145,5 @@ def _unexpected(error: Exception) -> str:
         return f"kafka.bootstrap: {error}: is the broker running there?"
     if isinstance(error, OSError) and error.filename:
         return f"{error.filename}: {error.strerror}"
-    return f"{kind.__name__}: {error}: run 'streamwise --debug …' for the traceback"
+    first = str(error).partition("\n")[0]  # some libraries explain themselves over pages
+    return f"{kind.__name__}: {first}: run 'streamwise --debug …' for the traceback"
