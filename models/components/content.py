@@ -29,7 +29,7 @@ class Content:
     """
 
     name = "content"
-    columns = ("content",)
+    columns: tuple[str, ...] = ("content",)
     extras: tuple[str, ...] = ()
 
     def __init__(self) -> None:
@@ -188,7 +188,7 @@ def _top(
             for j in range(d):
                 v += profile[u, j] * vector[i, j]
             if size < k or v >= best_values[0]:
-                size = offer(best_values, best_items, size, v, i)
+                size = offer(best_values, best_items, size, float(v), i)
         unheap(best_values, best_items, size)
 
 

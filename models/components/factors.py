@@ -52,7 +52,7 @@ class Factors:
 
     VERSION = 1
     name = "factors"
-    columns = ("factors",)
+    columns: tuple[str, ...] = ("factors",)
     extras: tuple[str, ...] = ()
 
     def __init__(self, dimension: int = 64, *, seed: int = 0, step: Step = Step()) -> None:

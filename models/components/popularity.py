@@ -32,8 +32,8 @@ class Popularity:
 
     VERSION = 1
     name = "popularity"
-    columns = ("popular_now", "popular", "popular_ever")
-    extras = ("count", "item_age", "item_idle")
+    columns: tuple[str, ...] = ("popular_now", "popular", "popular_ever")
+    extras: tuple[str, ...] = ("count", "item_age", "item_idle")
 
     def __init__(self) -> None:
         self.half = np.array(HALF_LIVES)

@@ -31,8 +31,8 @@ class Repeats:
 
     VERSION = 1
     name = "repeats"
-    columns = ("repeats",)
-    extras = ("own", "own_hazard")
+    columns: tuple[str, ...] = ("repeats",)
+    extras: tuple[str, ...] = ("own", "own_hazard")
 
     def __init__(self) -> None:
         self.trials = np.zeros((BINS, COUNTS))

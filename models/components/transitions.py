@@ -10,11 +10,11 @@ from models.components.base import Queries, ban, offer, unheap
 from models.components.neighbours import SLACK, NeighbourPool, entry, place_of
 from models.fold import Rows
 from models.jit import fast_kernel, kernel
-from schemas.signals import Float32, Float64, Int32, Int64, Kind, UInt8
+from schemas.signals import Float32, Float64, Int32, Int64, UInt8
 from schemas.snapshots import checksum, pack, unpack
 
 WINDOW: Final = 50
-DISLIKED: Final = (int(Kind.DISLIKE), int(Kind.HIDE), int(Kind.IMPRESSION))
+Bool = npt.NDArray[np.bool_]
 
 
 @dataclass(frozen=True, slots=True)
@@ -200,7 +200,13 @@ def _steps(decay: list[float], window: list[int]) -> Float64:
 @kernel
 def ignored(kind: int) -> bool:
     """Whether a history entry says nothing in favour of its item."""
-    return kind == 4 or kind == 5 or kind == 9  # noqa: PLR1714 - numba compiles this to two jumps
+    return kind in (4, 5, 9)
+
+
+@kernel
+def near(gap: float, tau: float, floor: float) -> float:
+    """How much a pair ``gap`` seconds apart counts."""
+    return float(floor + (1.0 - floor) * np.exp(-gap / tau))
 
 
 @kernel
@@ -215,34 +221,43 @@ def _learn(
 ) -> int:
     """Learn rows from ``at`` on while the pool has room; returns the first row not learned."""
     item, weight, ctx_start, ctx_item, ctx_gap, ctx_kind = x
-    begin, places, used, ids, weights, free, top = pool
-    width = store.shape[0]
+    pair = np.zeros(store.shape[0])
     for r in range(at, len(item)):
-        if top[0] + SLACK > len(ids):
+        if pool[6][0] + SLACK > len(pool[3]):
             return r
         target = item[r]
         if target == 0 or weight[r] <= 0:
             continue
         count[target] += weight[r]
         first = ctx_start[r]
-        steps = min(ctx_start[r + 1] - first, WINDOW)
-        for j in range(steps):
+        for j in range(min(ctx_start[r + 1] - first, WINDOW)):
             source = ctx_item[first + j]
-            if source == 0 or source == target or ignored(ctx_kind[first + j]):
+            if source == 0 or ignored(ctx_kind[first + j]):
                 continue
-            there = entry(source, target, begin, places, used, ids, weights, free, top)
-            for m in range(width):
-                near = time[m, 2] + (1.0 - time[m, 2]) * np.exp(-ctx_gap[first + j] / time[m, 1])
-                w = weight[r] * store[m, j] * near
-                weights[there, m] += w
-                out[source, m] += w
-            back = entry(target, source, begin, places, used, ids, weights, free, top)
-            for m in range(width):
-                near = time[m, 2] + (1.0 - time[m, 2]) * np.exp(-ctx_gap[first + j] / time[m, 1])
-                w = weight[r] * store[m, j] * near * time[m, 0]
-                weights[back, m] += w
-                out[target, m] += w
+            if source == target:
+                continue
+            for m in range(len(pair)):
+                pair[m] = weight[r] * store[m, j] * near(ctx_gap[first + j], time[m, 1], time[m, 2])
+            _add(source, target, pair, pool, out)
+            for m in range(len(pair)):
+                pair[m] *= time[m, 0]
+            _add(target, source, pair, pool, out)
     return len(item)
+
+
+@kernel
+def _add(
+    source: int,
+    target: int,
+    pair: Float64,
+    pool: tuple[Int64, Int32, Int32, Int32, Float32, Int64, Int64],
+    out: Float64,
+) -> None:
+    begin, places, used, ids, weights, free, top = pool
+    at = entry(source, target, begin, places, used, ids, weights, free, top)
+    for m in range(len(pair)):
+        weights[at, m] += pair[m]
+        out[source, m] += pair[m]
 
 
 @kernel
@@ -269,32 +284,21 @@ def _accumulate(
     reached: tuple[Int64, Int32, Float32],
 ) -> None:
     ctx_start, ctx_item, ctx_gap, ctx_kind = x
-    begin, places, ids, weights = pool
     start, item, value = reached
     width = read.shape[0]
     mine = np.empty(width, np.float32)
     touched = np.zeros(scratch.shape[0], np.bool_)
     n = 0
     for u in range(len(start) - 1):
-        first = n
         for j in range(ctx_start[u], min(ctx_start[u + 1], ctx_start[u] + WINDOW)):
             source = ctx_item[j]
-            if source == 0 or begin[source] < 0 or ignored(ctx_kind[j]):
+            if source == 0 or pool[0][source] < 0 or ignored(ctx_kind[j]):
                 continue
             for m in range(width):
-                near = time[m, 2] + (1.0 - time[m, 2]) * np.exp(-ctx_gap[j] / time[m, 1])
-                mine[m] = read[m, j - ctx_start[u]] * near / np.sqrt(out[source, m] + 5.0)
-            for p in range(begin[source], begin[source] + places[source]):
-                target = ids[p]
-                if target == 0:
-                    continue
-                if not touched[target]:
-                    touched[target] = True
-                    item[n] = target
-                    n += 1
-                for m in range(width):
-                    scratch[target, m] += mine[m] * weights[p, m]
-        for p in range(first, n):
+                weight = read[m, j - ctx_start[u]] * near(ctx_gap[j], time[m, 1], time[m, 2])
+                mine[m] = weight / np.sqrt(out[source, m] + 5.0)
+            n = _spread(source, mine, pool, scratch, touched, item, n)
+        for p in range(start[u], n):
             target = item[p]
             norm = (count[target] + 5.0) ** -0.2
             for m in range(width):
@@ -302,6 +306,31 @@ def _accumulate(
                 scratch[target, m] = 0.0
             touched[target] = False
         start[u + 1] = n
+
+
+@fast_kernel
+def _spread(
+    source: int,
+    mine: Float32,
+    pool: tuple[Int64, Int32, Int32, Float32],
+    scratch: Float32,
+    touched: Bool,
+    item: Int32,
+    n: int,
+) -> int:
+    """Add one source's row to the scratch; new targets join ``item``."""
+    begin, places, ids, weights = pool
+    for p in range(begin[source], begin[source] + places[source]):
+        target = ids[p]
+        if target == 0:
+            continue
+        if not touched[target]:
+            touched[target] = True
+            item[n] = target
+            n += 1
+        for m in range(len(mine)):
+            scratch[target, m] += mine[m] * weights[p, m]
+    return n
 
 
 @kernel
@@ -374,8 +403,8 @@ def _shares(
         if ids[at] != target:
             continue
         for m in range(width):
-            near = time[m, 2] + (1.0 - time[m, 2]) * np.exp(-gap[j] / time[m, 1])
-            each[j, m] = read[m, j] * near * weights[at, m] / np.sqrt(out_mass[source, m] + 5.0)
+            weight = read[m, j] * near(gap[j], time[m, 1], time[m, 2])
+            each[j, m] = weight * weights[at, m] / np.sqrt(out_mass[source, m] + 5.0)
             total[m] += each[j, m]
     for j in range(len(item)):
         out[j] = 0.0

@@ -115,7 +115,8 @@ class Fusion:
         features = np.empty((len(merged.item), len(self.feature_names)), np.float32)
         slots = fold_of[merged.item]
         column, extra = 0, len(self.columns)
-        for party in (*self.components, self.content):
+        parties: tuple[Component | Content, ...] = (*self.components, self.content)
+        for party in parties:
             if isinstance(party, Content):
                 scores = party.scores(universe, merged.start, merged.item)
             else:

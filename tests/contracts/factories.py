@@ -5,7 +5,6 @@ from models.bandit.counts import RewardCounts
 from models.bandit.presets import FusionPresets
 from models.bandit.purchase import PurchasePosterior
 from models.causal.ledger import Ledger
-from models.causal.ledger import Ledger
 from models.components.factors import Factors
 from models.components.popularity import Popularity
 from models.components.repeats import Repeats
@@ -26,7 +25,6 @@ FACTORIES = {
     FusionPresets: FusionPresets,
     Ledger: lambda: Ledger("launch"),
     Factors: lambda: Factors(16, seed=3),
-    Ledger: lambda: Ledger("launch"),
     Head: lambda: Head(_FUSION.feature_names, _FUSION.prior(0.3)),
     PolicyState: lambda: PolicyState(PolicyView(PolicySettings(), Experiment("launch", 0.1))),
     Popularity: Popularity,

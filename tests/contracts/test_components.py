@@ -1,10 +1,13 @@
 """The contract of every component: proposals are honest, ranked, bounded and the same for every batch."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
 from models.components.base import Component, Marks, Queries
 from models.fold import FoldLog
+from schemas.signals import Cover
 from tests.contracts.factories import FACTORIES
 from tests.contracts.logs import N_ITEMS, make_log
 
@@ -144,10 +147,6 @@ def test_memory_is_bounded_by_items(learned):
     sizes = []
     for turn in range(4):
         again = make_log(600, seed=turn, holdout=0.0)
-        from dataclasses import replace
-
-        from schemas.signals import Cover
-
         block = replace(again, cover=Cover(turn, 0, -1, 599))
         log.learn(block)
         sizes.append(len(component.snapshot()))

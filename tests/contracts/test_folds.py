@@ -3,6 +3,7 @@
 import importlib
 import inspect
 import pkgutil
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -11,6 +12,8 @@ import models
 from models.components.base import Component
 from models.fold import Fold, FoldLog, Rows
 from schemas.errors import CoverGapError, SnapshotError
+from schemas.signals import Arm
+from schemas.snapshots import unpack
 from tests.contracts.factories import FACTORIES
 from tests.contracts.logs import cut, make_log
 
@@ -105,8 +108,6 @@ class TestEveryFold:
 
     def test_holds_no_nan(self, kind):
         """Nothing in a snapshot is NaN."""
-        from schemas.snapshots import unpack
-
         fold = run(FACTORIES[kind], [LOG]).folds[0]
         arrays, _ = unpack(fold.snapshot(), fold.name, fold.VERSION)
         for name, array in arrays.items():
@@ -124,10 +125,6 @@ def test_a_gap_stops_the_log():
 
 def test_holdout_rows_train_nothing():
     """Changing what the holdout did changes no fold."""
-    from dataclasses import replace
-
-    from schemas.signals import Arm
-
     rows = LOG.interactions
     assert (rows.arm == Arm.HOLDOUT).any()
     changed = replace(rows, weight=np.where(rows.arm == Arm.HOLDOUT, 50, rows.weight).astype(np.float32))

@@ -219,7 +219,7 @@ def _event(number: int, row: dict[str, Any]) -> LogEvent:
         if value is None or value == "":
             raise InvalidMessageError(f"line {number}.{name}", value, f"give a column {name!r}")
     try:
-        t = float(found["t"])
+        t = float(str(found["t"]))
         value = float(row.get("value") or 1.0)
     except (TypeError, ValueError) as error:
         raise InvalidMessageError(
