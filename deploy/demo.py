@@ -16,7 +16,7 @@ from deploy.process import free_port
 from deploy.simulator.build import ShopOptions, build
 from deploy.simulator.drive import Drive, count_records
 from deploy.simulator.report import Report
-from deploy.simulator.watch import close, until_open, watch
+from deploy.simulator.watch import close, reached, watch
 from deploy.supervisor import Supervisor
 from schemas.errors import UnavailableError
 from schemas.reports import CausalReport
@@ -104,11 +104,13 @@ async def run(base: Settings, options: DemoOptions, stop: asyncio.Event, *, say:
         settings = demo_settings(base, options, broker)
         children = stack.enter_context(Supervisor(options.directory, settings, broker))
         await provision(settings)
-        children.start("stream")
+        metrics_port = free_port(settings.api.port + 1, host=settings.api.host)
+        children.start("stream", STREAMWISE_API__METRICS_PORT=str(metrics_port))
         absent = absent_roles()
         if "api" not in absent:
             children.start("api")
             say(f"live page: http://{settings.api.host}:{settings.api.port}/")
+        say(f"metrics of the stream: http://{settings.api.host}:{metrics_port}/metrics")
         for role, why in absent.items():
             say(f"{role}: {why}")
         demo = Demo(settings, options, children, absent, started)
@@ -131,6 +133,7 @@ class Demo:
         self.started = started
         self.stocked = build(options.shop)
         self.drive = Drive(settings.kafka, self.stocked.shop)
+        self.first_list: float | None = None
         self.ended: dict[str, str] = {}
 
     async def run(self, stop: asyncio.Event, *, say: Say, line: Say) -> Report:
@@ -139,15 +142,15 @@ class Demo:
             self.drive.run(self.stocked.items(), since=self.stocked.since, patience=FIRST_LIST_SECONDS)
         )
         try:
+            if await reached(self.drive.answered, shop, stop, self._needed):
+                self.first_list = time.monotonic() - self.started
+                say(f"first list after {self.first_list:.1f} s")
             opened = None
-            if await until_open(self.drive, shop, stop, self._needed):
+            if await reached(self.drive.opened, shop, stop, self._needed):
                 opened = time.monotonic()
-                say(f"first list after {opened - self.started:.1f} s")
                 self._start_the_rest()
-                seconds = self.options.seconds
-                await watch(
-                    self.drive, shop, stop, seconds=seconds, line=line, check=lambda: self._check(say)
-                )
+                ledger, seconds = self.stocked.shop.ledger, self.options.seconds
+                await watch(ledger, shop, stop, seconds=seconds, line=line, check=lambda: self._check(say))
             return await self._report(opened)
         finally:
             await close(shop)
@@ -177,7 +180,7 @@ class Demo:
         reports = await read_reports(self.settings)
         return Report(
             seconds=round(now - (opened or now), 3),
-            first_list_seconds=round((opened or now) - self.started, 3),
+            first_list_seconds=self.first_list,
             events=ledger.events(),
             lists=ledger.lists,
             sessions=ledger.sessions,

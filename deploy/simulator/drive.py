@@ -19,6 +19,7 @@ from streams.connection import client_options, consumer_options
 from streams.kafka import connect
 
 TICK_SECONDS = 0.02
+QUIET_SECONDS = 0.5
 _encode = msgspec.json.Encoder().encode
 _lists = msgspec.json.Decoder(Recommendation)
 
@@ -35,18 +36,20 @@ class Drive:
 
     Attributes
     ----------
+    answered
+        Set when the first list has come.
     opened
-        Set when the first list has come and simulated time runs.
+        Set when the past is worked off, and simulated time runs.
     """
 
     def __init__(self, kafka: KafkaSettings, shop: Shop) -> None:
         self.kafka = kafka
         self.shop = shop
         self.opened = asyncio.Event()
-        self._answered = asyncio.Event()
+        self.answered = asyncio.Event()
 
     async def run(self, items: Iterable[Item], *, since: int, patience: float) -> None:
-        """Stock the shop, import its past, wait for the first list, and stay open until cancelled.
+        """Stock the shop, import its past, wait until that is worked off, and stay open until cancelled.
 
         Parameters
         ----------
@@ -77,6 +80,7 @@ class Drive:
             await self._send(producer, message)
         await producer.flush()
         await self._first_list(patience)
+        await self._worked_off()
         self.shop.open(time.monotonic(), time.time_ns() // 1_000_000)
         self.opened.set()
         while True:
@@ -91,12 +95,19 @@ class Drive:
     async def _first_list(self, patience: float) -> None:
         try:
             async with asyncio.timeout(patience):
-                await self._answered.wait()
+                await self.answered.wait()
         except TimeoutError as error:
             where = self.kafka.bootstrap
             raise UnavailableError(
                 f"no list came within {patience:.0f} s: is `streamwise stream` running on {where}?"
             ) from error
+
+    async def _worked_off(self) -> None:
+        """The past is worked off when no more list comes for it: then latencies are those of the present."""
+        lists = -1
+        while self.shop.ledger.lists > lists:
+            lists = self.shop.ledger.lists
+            await asyncio.sleep(QUIET_SECONDS)
 
     async def _read(self, consumer: Any) -> None:
         while True:
@@ -105,7 +116,7 @@ class Drive:
             for records in found.values():
                 for record in records:
                     self.shop.on_list(_lists.decode(record.value), now)
-                    self._answered.set()
+                    self.answered.set()
 
     async def _send(self, producer: Any, message: Message) -> None:
         key = message.fact.user_id.encode()

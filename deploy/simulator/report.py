@@ -13,7 +13,7 @@ class Report(msgspec.Struct, frozen=True, kw_only=True):
     seconds
         How long the shop was open.
     first_list_seconds
-        From the start of the program to the first list.
+        From the start of the program to the first list; None if none came.
     events
         Events that were sent, without the imported past.
     lists
@@ -31,7 +31,7 @@ class Report(msgspec.Struct, frozen=True, kw_only=True):
     """
 
     seconds: float
-    first_list_seconds: float
+    first_list_seconds: float | None
     events: int
     lists: int
     sessions: int

@@ -4,25 +4,30 @@ import asyncio
 import time
 from collections.abc import Callable
 
-from deploy.simulator.drive import Drive
+from deploy.simulator.ledger import Ledger
 from deploy.simulator.report import LiveLine
 
 LINE_SECONDS = 0.5
 Check = Callable[[], None]
 
 
-async def until_open(drive: Drive, shop: "asyncio.Task[None]", stop: asyncio.Event, check: Check) -> bool:
-    """Wait for the first list; False if stopped before.  An error of the shop or the check is raised."""
-    while not (drive.opened.is_set() or stop.is_set()):
+async def reached(
+    moment: asyncio.Event, shop: "asyncio.Task[None]", stop: asyncio.Event, check: Check
+) -> bool:
+    """Wait for a moment of the shop; False if stopped before.
+
+    An error of the shop or the check is raised.
+    """
+    while not (moment.is_set() or stop.is_set()):
         check()
         if shop.done():
             shop.result()
         await asyncio.sleep(0.05)
-    return drive.opened.is_set()
+    return moment.is_set()
 
 
 async def watch(
-    drive: Drive,
+    ledger: Ledger,
     shop: "asyncio.Task[None]",
     stop: asyncio.Event,
     *,
@@ -32,7 +37,7 @@ async def watch(
 ) -> None:
     """Show the line until ``stop`` or for some seconds.  An error of the shop or the check is raised."""
     end = time.monotonic() + seconds if seconds else float("inf")
-    live = LiveLine(drive.shop.ledger)
+    live = LiveLine(ledger)
     while not stop.is_set() and (left := end - time.monotonic()) > 0:
         check()
         if shop.done():

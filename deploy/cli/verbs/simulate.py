@@ -12,7 +12,7 @@ from deploy.signals import stop_on_signals
 from deploy.simulator.build import ShopOptions, Stocked, build
 from deploy.simulator.drive import Drive
 from deploy.simulator.report import clicks, rungs
-from deploy.simulator.watch import close, until_open, watch
+from deploy.simulator.watch import close, reached, watch
 from schemas.settings import Settings
 from streams.provision import provision
 
@@ -48,8 +48,8 @@ async def keep_open(settings: Settings, stocked: Stocked, seconds: float | None)
         drive = Drive(settings.kafka, stocked.shop)
         shop = asyncio.create_task(drive.run(stocked.items(), since=stocked.since, patience=PATIENCE_SECONDS))
         try:
-            if await until_open(drive, shop, stop, _nothing):
-                await watch(drive, shop, stop, seconds=seconds, line=line, check=_nothing)
+            if await reached(drive.opened, shop, stop, _nothing):
+                await watch(stocked.shop.ledger, shop, stop, seconds=seconds, line=line, check=_nothing)
         finally:
             await close(shop)
 
