@@ -1,0 +1,90 @@
+"""The learner: slices change nothing, snapshots restore, damage is noticed, gaps stop it."""
+
+import numpy as np
+import pytest
+
+from models.engine import Engine
+from schemas.errors import SnapshotError
+from schemas.events import Click
+from schemas.settings import EngineSettings
+from schemas.signals import SignalBlock
+from streams.learner import KEEP, Snapshots, slices
+
+
+def blocks_of(runs: int, length: int) -> list[SignalBlock]:
+    """Blocks of one partition, made by a real engine."""
+    engine = Engine(EngineSettings())
+    shard = engine.open_shard(0)
+    made = []
+    for run in range(runs):
+        offsets = np.arange(run * length, (run + 1) * length, dtype=np.int64)
+        events = [
+            Click(event_id=f"e{n}", user_id=f"u{n % 7}", ts=int(n) * 1000, item_id=f"i{n * n % 13}")
+            for n in offsets.tolist()
+        ]
+        made.append(engine.observe(shard, events, offsets, broker_ts=offsets * 1000))
+    return made
+
+
+def learned(blocks) -> Engine:
+    engine = Engine(EngineSettings())
+    for block in blocks:
+        engine.learn(block)
+    return engine
+
+
+@pytest.mark.parametrize("rows", [1, 3, 64])
+def test_slices_teach_what_the_block_teaches(rows):
+    """However finely a block is cut, the folds end with the same bytes."""
+    blocks = blocks_of(3, 40)
+    cut = [piece for block in blocks for piece in slices(block, rows)]
+    assert len(cut) > len(blocks) or rows == 64
+    assert learned(cut).snapshot() == learned(blocks).snapshot()
+
+
+def test_a_snapshot_restores_where_it_was_taken(tmp_path):
+    """The newest snapshot gives the offset to go on from and the same folds."""
+    blocks = blocks_of(4, 30)
+    engine = learned(blocks[:2])
+    Snapshots(tmp_path, "shop").write(2, engine.snapshot())
+    again = Engine(EngineSettings())
+    assert Snapshots(tmp_path, "shop").newest(again) == (2, [])
+    for block in blocks[2:]:
+        again.learn(block)
+    assert again.snapshot() == learned(blocks).snapshot()
+
+
+def test_a_damaged_snapshot_is_named_and_the_one_before_it_used(tmp_path):
+    """One flipped byte is noticed; the former snapshot serves."""
+    snapshots = Snapshots(tmp_path, "shop")
+    engine = learned(blocks_of(1, 30))
+    snapshots.write(1, engine.snapshot())
+    newest = snapshots.write(2, engine.snapshot())
+    data = bytearray(newest.read_bytes())
+    data[len(data) // 2] ^= 1
+    newest.write_bytes(bytes(data))
+    offset, refused = Snapshots(tmp_path, "shop").newest(Engine(EngineSettings()))
+    assert offset == 1
+    assert len(refused) == 1
+    assert "wrong checksum" in refused[0]
+
+
+def test_only_the_newest_snapshots_are_kept(tmp_path):
+    """Old ones are removed; a deployment's files do not grow without end."""
+    snapshots = Snapshots(tmp_path, "shop")
+    data = Engine(EngineSettings()).snapshot()
+    for offset in range(KEEP + 3):
+        snapshots.write(offset, data)
+    assert len(list(tmp_path.iterdir())) == KEEP
+
+
+def test_snapshots_of_another_deployment_are_not_taken(tmp_path):
+    """The namespace is part of the envelope."""
+    Snapshots(tmp_path, "shop").write(5, Engine(EngineSettings()).snapshot())
+    assert Snapshots(tmp_path, "other").newest(Engine(EngineSettings()))[0] == 0
+
+
+def test_a_snapshot_that_is_none_is_refused():
+    """The engine itself refuses bytes that are no snapshot."""
+    with pytest.raises(SnapshotError):
+        Engine(EngineSettings()).restore(b"nonsense")

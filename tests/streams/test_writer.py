@@ -1,0 +1,72 @@
+"""Appending: order is the order of ``put``, futures tell the truth, a failure stops everything behind it."""
+
+import asyncio
+
+import pytest
+from aiokafka.errors import KafkaTimeoutError
+
+from schemas.errors import UnavailableError
+from schemas.topics import Topic, topic_name
+from streams.kafka import idempotent_producer
+from streams.writer import LogWriter, Outgoing
+from tests.streams.clients.room import read
+
+
+async def test_records_stand_in_the_order_in_which_they_were_put(deployment):
+    """Small runs, large runs and single large records keep one order per partition."""
+    runs = [[Outgoing(b"k", b"%d.%d" % (n, i)) for i in range(n % 50)] for n in range(120)]
+    runs.append([Outgoing(b"k", b"x" * 900_000), Outgoing(b"k", b"last")])
+    async with idempotent_producer(deployment.kafka) as producer:
+        writer = LogWriter(producer, topic_name(Topic.EVENTS, deployment.kafka.namespace))
+        await asyncio.gather(*(writer.put(1, run) for run in runs))
+        assert writer.bytes_waiting == 0
+        await writer.stop()
+    found = [r.value for r in await read(deployment.kafka, Topic.EVENTS)]
+    assert found == [out.value for run in runs for out in run]
+
+
+class Refuses:
+    """A producer whose second batch is refused: what a broker may do, and a real one seldom does."""
+
+    def __init__(self, real):
+        self.real = real
+        self.batches = 0
+
+    def create_batch(self):
+        return self.real.create_batch()
+
+    async def send_batch(self, batch, topic, *, partition):
+        self.batches += 1
+        if self.batches < 2:
+            return await self.real.send_batch(batch, topic, partition=partition)
+        future = asyncio.get_running_loop().create_future()
+        future.set_exception(KafkaTimeoutError())
+        return future
+
+
+async def test_after_a_failure_nothing_more_is_taken(deployment):
+    """What was behind the failure fails too, and later puts are refused: no hole is ever jumped."""
+    async with idempotent_producer(deployment.kafka) as producer:
+        writer = LogWriter(Refuses(producer), topic_name(Topic.EVENTS, deployment.kafka.namespace))
+        await writer.put(0, [Outgoing(None, b"first")])
+        second = writer.put(0, [Outgoing(None, b"second")])
+        with pytest.raises(UnavailableError):
+            await second
+        with pytest.raises(UnavailableError):
+            writer.put(0, [Outgoing(None, b"third")])
+        with pytest.raises(UnavailableError):
+            await writer.room()
+        await writer.stop()
+
+
+async def test_room_waits_while_too_much_is_on_its_way(deployment):
+    """The byte bound holds whoever asks for room back until acknowledgements have come."""
+    async with idempotent_producer(deployment.kafka) as producer:
+        topic = topic_name(Topic.EVENTS, deployment.kafka.namespace)
+        writer = LogWriter(producer, topic, max_bytes=10_000)
+        landed = writer.put(0, [Outgoing(None, b"x" * 20_000)])
+        assert writer.bytes_waiting > 10_000
+        await writer.room()
+        assert landed.done() or writer.bytes_waiting < 10_000
+        await landed
+        await writer.stop()
