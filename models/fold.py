@@ -232,7 +232,7 @@ def take(rows: C, mask: Mask) -> C:
 def _with_slots(rows: C, slots: Int32) -> C:
     if not len(rows):
         return rows
-    names = {f.name for f in fields(rows)} & {"item", "ctx_item", "cand_item"}
+    names = [n for n in ("item", "ctx_item", "cand_item") if n in rows.__dataclass_fields__]
     return replace(rows, **{n: slots[getattr(rows, n)] for n in names})
 
 

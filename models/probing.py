@@ -142,15 +142,31 @@ def _joined(
 ) -> SignalBlock:
     if not len(rows):
         return block
-    index = {name: n for n, name in enumerate(block.items)}
-    slots, inverse = np.unique(np.concatenate([rows.item, rows.cand_item]), return_inverse=True)
-    of_slot = np.array([index.setdefault(items.id_of(s), len(index)) for s in slots.tolist()], np.int32)
-    mapped = of_slot[inverse.reshape(-1)]
+    index = np.full(len(items), -1, np.int32)
+    known = items.lookup_many(block.items)
+    index[known] = np.arange(len(known))
+    slots = np.concatenate([rows.item, rows.cand_item])
+    fresh, mapped = np.empty(len(slots), np.int32), np.empty(len(slots), np.int32)
+    added = _number(slots, index, len(known), fresh, mapped)
     n = len(rows.item)
     return replace(
         block,
-        items=tuple(index),
+        items=block.items + tuple(items.ids_of(fresh[:added].tolist())),
         probes=replace(rows, item=mapped[:n], cand_item=mapped[n:]),
         feature_names=names[0],
         component_names=names[1],
     )
+
+
+@kernel
+def _number(slots: Int32, index: Int32, first: int, fresh: Int32, out: Int32) -> int:
+    """Dictionary indices of slots; those without one get the next, and are returned as fresh."""
+    n = 0
+    for p in range(len(slots)):
+        slot = slots[p]
+        if index[slot] < 0:
+            index[slot] = first + n
+            fresh[n] = slot
+            n += 1
+        out[p] = index[slot]
+    return n

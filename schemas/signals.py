@@ -11,6 +11,7 @@ owns ``ctx_item[ctx_start[i]:ctx_start[i + 1]]``.
 
 from dataclasses import dataclass, field, fields
 from enum import IntEnum
+from functools import cache
 from hashlib import blake2b
 from typing import Any, Self
 
@@ -82,8 +83,9 @@ class Columns:
     """Base of the row structs: equally long columns, built from arrays, compared by value."""
 
     @classmethod
+    @cache
     def empty(cls) -> Self:
-        """No rows."""
+        """No rows; the same object each time."""
         dtypes = {f.name: np.dtype(f.metadata.get("dtype", DTYPES[f.name])) for f in fields(cls)}
         start = {n: np.zeros(1 if n.endswith("_start") else 0, d) for n, d in dtypes.items()}
         for name, width in WIDE.items():
@@ -92,7 +94,7 @@ class Columns:
         return cls(**start)
 
     def __len__(self) -> int:
-        return len(next(iter(getattr(self, f.name) for f in fields(self))))
+        return len(getattr(self, next(iter(self.__dataclass_fields__))))
 
 
 DTYPES: dict[str, str] = {
