@@ -1,5 +1,6 @@
 """The parts of the page that change, each a function of the live view."""
 
+import math
 from collections.abc import Sequence
 
 from deploy.api.latency import EDGES_MS
@@ -195,8 +196,8 @@ def _strip(reports: Sequence[CausalReport]) -> str:
 def _e_value(log_e: float) -> str:
     """``exp(log_e)``, readable from tiny to huge."""
     if log_e > 13:
-        return f"10<sup>{log_e / 2.302585:.0f}</sup>"
-    value = 2.718281828459045**log_e
+        return f"10<sup>{log_e / math.log(10):.0f}</sup>"
+    value = math.exp(log_e)
     return f"{value:,.0f}" if value >= 100 else f"{value:.2f}"
 
 
