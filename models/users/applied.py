@@ -82,7 +82,7 @@ class Applied:
     opened
         Decisions read back that count.
     counts
-        By ``Tally``, shape (9,).
+        By ``Tally``.
     erased
         Ids of people who were erased.
     """

@@ -96,7 +96,7 @@ class EventColumns:
         Revenue of purchases, 1 for clicks.
     owners, owner_names
         User ids in the order of collection: facts a type at a time, then decisions.
-    order
+    owner
         Which of the owners event ``i`` has, -1 for ticks.
     """
 
@@ -112,7 +112,7 @@ class EventColumns:
     source_index: Int64
     owners: Packed
     owner_names: list[str]
-    order: Int64
+    owner: Int64
     lists: Lists
 
 
@@ -219,8 +219,8 @@ class _Collector:
         """All columns."""
         self.owners.extend(d.recommendation.user_id for d in decisions)
         where = np.concatenate([*self.where, lists.event]) if self.owners else np.zeros(0, np.int64)
-        order = np.full(len(codes), -1, np.int64)
-        order[where] = np.arange(len(where))
+        owner = np.full(len(codes), -1, np.int64)
+        owner[where] = np.arange(len(where))
         self.ts[lists.event] = lists.ts
         return EventColumns(
             code=np.where(self.kind > 0, self.kind, codes),
@@ -235,7 +235,7 @@ class _Collector:
             source_index=self.source_index,
             owners=Packed(self.owners),
             owner_names=self.owners,
-            order=order,
+            owner=owner,
             lists=lists,
         )
 

@@ -11,9 +11,9 @@ from typing import NamedTuple
 
 import numpy as np
 
-from models.jit import inner_kernel
+from models.jit import inner_kernel, kernel
 from models.users.people import Person
-from models.users.pools import WIDTH, Records, enlarge_nodes, give, new_marks, take, wide
+from models.users.pools import WIDTH, Mask, Records, enlarge_nodes, give, new_marks, take, wide
 from schemas.signals import Int32, Int64
 
 EVENT, DECIDED = 1, 2
@@ -161,6 +161,12 @@ class HighWater:
         found = list(map(self.numbers.get, keys))
         return [self.number(k) if n is None else n for k, n in zip(keys, found, strict=True)]
 
+    def is_new(self, number: Int32, offset: Int64, index: Int64) -> Mask:
+        """Where events are above the high-water of their sources, which rises; number -1 always is."""
+        new = np.ones(len(number), np.bool_)
+        _raise_water(self.mark, number, offset, index, new)
+        return new
+
     def rows(self) -> list[tuple[str, int, int, int, int]]:
         """(topic, partition, incarnation, offset, index) of all sources, sorted."""
         found = ((*source, *self.mark[n].tolist()) for source, n in self.numbers.items())
@@ -173,3 +179,15 @@ class HighWater:
         for topic, partition, incarnation, offset, index in rows:
             number = self.number((topic, partition, incarnation))
             self.mark[number] = offset, index
+
+
+@kernel
+def _raise_water(mark: Int64, number: Int32, offset: Int64, index: Int64, new: Mask) -> None:
+    for i in range(len(number)):
+        n = number[i]
+        if n >= 0:
+            if offset[i] < mark[n, 0] or (offset[i] == mark[n, 0] and index[i] <= mark[n, 1]):
+                new[i] = False
+            else:
+                mark[n, 0] = offset[i]
+                mark[n, 1] = index[i]

@@ -8,7 +8,7 @@ import numpy as np
 from models.jit import inner_kernel, kernel
 from models.users import attribution, dedup, history, seen
 from models.users.attribution import Decisions
-from models.users.columns import DECISION, REQUEST, TICK
+from models.users.columns import DECISION, REQUEST
 from models.users.dedup import DECIDED, EVENT, Recent
 from models.users.history import WEIGHT_UNIT, History
 from models.users.people import BOUGHT, CLICKED, REQUESTS, People, Person, age_of, touch
@@ -48,9 +48,11 @@ class Tally(IntEnum):
     """Decisions never opened: their trigger had one, or the person is not known."""
     CROWDED = 8
     """Decisions closed early to keep within the bounds."""
+    BARRED = 9
+    """Refused: of a person who was erased, and from before that."""
 
 
-_REDELIVERED, _REPEATED = int(Tally.REDELIVERED), int(Tally.REPEATED)
+_REPEATED = int(Tally.REPEATED)
 _JOINED, _INFERRED, _LATE = int(Tally.JOINED), int(Tally.INFERRED), int(Tally.LATE)
 _OPENED, _SECOND, _CROWDED = int(Tally.OPENED), int(Tally.SECOND), int(Tally.CROWDED)
 
@@ -60,8 +62,6 @@ class State(NamedTuple):
 
     Attributes
     ----------
-    water
-        High-water per source number, shape (n, 2): offset and index.
     dirty
         Per block: 1 if it changed since it was encoded.
     """
@@ -71,7 +71,6 @@ class State(NamedTuple):
     recent: Recent
     seen: Seen
     decisions: Decisions
-    water: Int64
     dirty: UInt8
 
 
@@ -94,9 +93,6 @@ EVENT_ROW = np.dtype(
         ("ts", "i8"),
         ("clock", "i8"),  # the broker's, never falling, ms
         ("offset", "i8"),
-        ("source_offset", "i8"),
-        ("source_index", "i8"),
-        ("source", "i4"),  # number, -1 for none
         ("user", "i4"),  # slot, -1 for nobody
         ("item", "i4"),  # universe slot
         ("list", "i4"),  # which decision of the run it is
@@ -172,15 +168,13 @@ def fold(state: State, rules: Rules, run: Input, out: Output, begin: int) -> int
         event = run.event[i]
         if event.user >= 0 and not _has_room(state, rules, run, out, event):
             return i
-        if event.code != TICK and _is_new_source(state.water, event, out.tally):
-            if event.user < 0:
-                if event.code == DECISION:
-                    out.tally[_SECOND] += 1
-            elif event.code == DECISION:
-                _open(state, rules, run, out, event)
-            elif _is_new_name(state.recent, state.people[event.user], rules, event, out.tally):
-                out.accepted[i] = 1
-                _apply(state, rules, out, event, i)
+        if event.user < 0:
+            out.tally[_SECOND] += 1 if event.code == DECISION else 0
+        elif event.code == DECISION:
+            _open(state, rules, run, out, event)
+        elif _is_new_name(state.recent, state.people[event.user], rules, event, out.tally):
+            out.accepted[i] = 1
+            _apply(state, rules, out, event, i)
         out.seen_start[i + 1] = out.ends[3]
     return len(run.event)
 
@@ -197,20 +191,6 @@ def _has_room(state: State, rules: Rules, run: Input, out: Output, event: Record
     if event.want_seen != 0:
         enough = enough and out.ends[3] + me.past_n + me.seen_n <= len(out.seen_item)
     return bool(enough)
-
-
-@inner_kernel
-def _is_new_source(water: Int64, event: Record, tally: Int64) -> bool:
-    source = event.source
-    if source < 0:
-        return True
-    offset, index = water[source, 0], water[source, 1]
-    if event.source_offset < offset or (event.source_offset == offset and event.source_index <= index):
-        tally[_REDELIVERED] += 1
-        return False
-    water[source, 0] = event.source_offset
-    water[source, 1] = event.source_index
-    return True
 
 
 @inner_kernel

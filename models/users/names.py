@@ -94,43 +94,53 @@ class Names:
         self.used = 0
         self.free: list[int] = []
 
-    def resolve(self, people: People, ids: Packed, order: Int64, create: UInt8) -> tuple[Int32, Int32]:
+    def resolve(
+        self, people: People, ids: Packed, hashes: UInt64, order: Int64, create: UInt8
+    ) -> tuple[Int32, Int32]:
         """Slots of ids, in an order, adding those that are new where allowed.
 
         Parameters
         ----------
         people
-            Has room for ``len(order)`` more rows.
+            Has room for ``len(order)`` more records.
+        hashes
+            Of the ids, shape (m,).
         order
-            Which id comes first, shape (n,).
+            Which ids, in which order; shape (n,).
         create
-            1 where an unknown id becomes a person, shape (n,).
+            1 where an unknown id becomes a person, shape (m,).
 
         Returns
         -------
         slots
-            Per id, ``NOBODY`` where unknown.
+            Per id, ``NOBODY`` where unknown or not in ``order``; shape (m,).
         fresh
             Indices of the ids that became new people.
         """
         self._reserve(len(order), len(ids.data))
         free = np.array(self.free or [0], np.int64)
         marks = np.array([self.end, self.used, 0, len(self.free), self.filled, 0], np.int64)
-        slots = np.empty(len(order), np.int32)
+        slots = np.full(len(hashes), NOBODY, np.int32)
         fresh = np.empty(len(order), np.int32)
         _resolve(
-            ids.data, ids.start, ids.hashes(), order, create, self.table, self.tags, self.data, free, marks,
+            ids.data, ids.start, hashes, order, create, self.table, self.tags, self.data, free, marks,
             people, slots, fresh,
         )  # fmt: skip
         self.end, self.used, taken, self.filled = (int(marks[k]) for k in (0, 1, 2, 4))
         del self.free[:taken]
         return slots, fresh[: marks[5]].copy()
 
-    def find(self, people: People, name: str) -> int:
-        """The slot of one id, ``NOBODY`` if unknown."""
-        one = np.zeros(1, np.int64)
-        slots, _ = self.resolve(people, Packed([name]), one, np.zeros(1, np.uint8))
-        return int(slots[0])
+    def find(self, people: People, ids: Packed) -> Int32:
+        """Slots of ids, ``NOBODY`` where unknown, shape (m,)."""
+        hashes = ids.hashes()
+        order, create = np.arange(len(hashes)), np.zeros(len(hashes), np.uint8)
+        return self.resolve(people, ids, hashes, order, create)[0]
+
+    def add(self, people: People, name: str) -> tuple[int, bool]:
+        """The slot of an id, and whether it is a new one; ``people`` has room for one more."""
+        one = Packed([name])
+        slots, fresh = self.resolve(people, one, one.hashes(), np.zeros(1, np.int64), np.ones(1, np.uint8))
+        return int(slots[0]), len(fresh) > 0
 
     def name_of(self, people: People, slot: int) -> str:
         """The id of a person."""

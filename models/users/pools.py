@@ -14,6 +14,7 @@ from models.jit import inner_kernel
 from schemas.signals import Int32, Int64
 
 UInt16 = npt.NDArray[np.uint16]
+Mask = npt.NDArray[np.bool_]
 UInt32 = npt.NDArray[np.uint32]
 Records = npt.NDArray[np.void]
 """Structured arrays: the fields of one record share a cache line."""

@@ -43,7 +43,7 @@ def input_of(columns: EventColumns, user: Int32, offsets: Int64, clock: Int64, w
     """Columns as records, in the kernel's layout."""
     lists = columns.lists
     event = np.empty(len(user), EVENT_ROW)
-    for name in ("code", "item", "ts", "name", "named", "weight", "source", "source_offset", "source_index"):
+    for name in ("code", "item", "ts", "name", "named", "weight"):
         event[name] = getattr(columns, name)
     event["user"], event["offset"], event["clock"], event["want_seen"] = user, offsets, clock, wanted
     event["list"] = 0

@@ -16,13 +16,13 @@ from models.users.dedup import MAX_HOURS, HighWater
 from models.users.folding import CONTEXT, Input, Output, Rules, State, Tally
 from models.users.names import NOBODY, Names, Packed
 from models.users.people import BLOCK, HOLDOUT, REQUESTS, new_people
-from models.users.pools import enlarge
+from models.users.pools import Mask, enlarge
 from models.users.runs import arrays_of, cuts, input_of, new_output
 from schemas.errors import SettingsError
 from schemas.events import Erase, Event, Merge
 from schemas.ids import stable_hash
 from schemas.settings import ExperimentSettings, UserSettings
-from schemas.signals import Arm, ExposureRows, Int32, Int64, InteractionRows, Kind, RewardRows, UInt8
+from schemas.signals import Arm, ExposureRows, Int32, Int64, InteractionRows, Kind, RewardRows, UInt8, UInt64
 
 _HOUR = 3_600_000
 
@@ -102,7 +102,6 @@ class UserShard:
             recent=dedup.new_recent(),
             seen=seen.new_seen(),
             decisions=attribution.new_decisions(),
-            water=self.water.mark,
             dirty=np.zeros(0, np.uint8),
         )
 
@@ -187,7 +186,8 @@ class UserShard:
         """Fold events among which there is no merge and no erasure."""
         columns = collect(events, codes, self.items, self.water)
         enlarge(self._state.people, self.names.used + len(events) + 1)
-        user = self._users(columns)
+        tally = np.zeros(len(Tally), np.int64)
+        user = self._users(columns, tally)
         state = self._ready_state()
         run = input_of(columns, user, offsets, clock, wanted)
         out = new_output(columns, self._marks, wanted)
@@ -207,24 +207,28 @@ class UserShard:
         )
         at, applied.contexts = contexts_of(columns, applied.interactions, wanted, out)
         applied.contexts_at = at + np.int32(first)
-        applied.counts = out.tally
+        applied.counts = tally + out.tally
         applied.opened = opened_of(events, columns, offsets, out)
         return applied
 
-    def _users(self, columns: EventColumns) -> Int32:
-        """The person of each event; new people are added."""
-        order = columns.order[columns.order >= 0]
-        n_decisions = len(columns.lists.event)
-        create = np.ones(len(order), np.uint8)
-        if n_decisions:
-            create[-n_decisions:] = 0
-        slots, fresh = self.names.resolve(self._state.people, columns.owners, order, create)
+    def _users(self, columns: EventColumns, tally: Int64) -> Int32:
+        """The person of each event, ``NOBODY`` for what is not to be applied; new people are added."""
+        names = columns.owners.hashes()
+        known = columns.owner >= 0
+        alive = known & self.water.is_new(columns.source, columns.source_offset, columns.source_index)
+        tally[Tally.REDELIVERED] += int((known & ~alive).sum())
+        if self._erased:
+            barred = alive & self._barred(names, columns)
+            tally[Tally.BARRED] += int(barred.sum())
+            alive &= ~barred
+        create = np.ones(len(names), np.uint8)
+        create[len(names) - len(columns.lists.event) :] = 0
+        order = columns.owner[alive]
+        slots, fresh = self.names.resolve(self._state.people, columns.owners, names, order, create)
         for k in fresh.tolist():
             self._enrol(int(slots[k]), columns.owner_names[k])
-        user = np.full(len(columns.order), NOBODY, np.int32)
-        user[columns.order >= 0] = slots[order]
-        if self._erased:
-            self._bar(user, columns.ts)
+        user = np.full(len(alive), NOBODY, np.int32)
+        user[alive] = slots[order]
         return user
 
     def _enrol(self, slot: int, name: str) -> None:
@@ -233,20 +237,18 @@ class UserShard:
         if self.experiment.arm_of(self._subjects.get(slot, name)) is Arm.HOLDOUT:
             people["flags"][slot] |= HOLDOUT
 
-    def _bar(self, user: Int32, ts: Int64) -> None:
-        """Events of erased people from before the erasure make nobody come back."""
-        hashes = np.where(user >= 0, self._state.people["hash"][user], 0)
-        for h in np.unique(hashes[np.isin(hashes, np.array(list(self._erased), np.uint64))]).tolist():
-            mine = hashes == h
-            slot = int(user[mine][0])
-            user[mine & (ts <= self._erased[h][0])] = NOBODY
-            if not (user == slot).any() and not self._state.people["last_ts"][slot]:
-                self._remove(slot)
+    def _barred(self, names: UInt64, columns: EventColumns) -> Mask:
+        """Events of erased people from before the erasure: they make nobody come back."""
+        erased = np.array(list(self._erased), np.uint64)
+        barred = np.append(np.isin(names, erased), np.False_)[columns.owner]
+        for i in np.flatnonzero(barred).tolist():
+            until, _ = self._erased[int(names[columns.owner[i]])]
+            barred[i] = columns.ts[i] <= until
+        return barred
 
     def _ready_state(self) -> State:
         enlarge(self._state.dirty, (self.names.used + BLOCK) // BLOCK)
         enlarge(self._marks, len(self.items) + 1)
-        self._state = self._state._replace(water=self.water.mark)
         return self._state
 
     def _make_room(self, run: Input, out: Output, at: int, left: int) -> None:
@@ -272,7 +274,7 @@ class UserShard:
             self._merge(event)
         elif isinstance(event, Erase):
             slot = self.slot_of(event.user_id)
-            self._erased[stable_hash(event.user_id)] = (event.ts, clock)
+            self._erased[int(Packed([event.user_id]).hashes()[0])] = (event.ts, clock)
             if slot != NOBODY:
                 self._remove(slot)
                 applied.erased.append(event.user_id)
@@ -292,12 +294,8 @@ class UserShard:
             return
         subject = self._subjects.get(a, event.user_id)
         enlarge(self._state.people, self.names.used + 2)
-        one = np.ones(1, np.uint8)
-        slots, fresh = self.names.resolve(
-            self._state.people, Packed([event.into]), np.zeros(1, np.int64), one
-        )
-        b = int(slots[0])
-        if len(fresh):
+        b, new = self.names.add(self._state.people, event.into)
+        if new:
             self._subjects[b] = subject
             self._enrol(b, event.into)
         moving.merge(self._ready_state(), self.rules, a, b)
@@ -311,13 +309,7 @@ class UserShard:
 
     def slots_of(self, user_ids: Sequence[str]) -> Int32:
         """Slots of people, -1 where unknown, shape (n,)."""
-        n = len(user_ids)
-        enlarge(self._state.people, 1)
-        nobody_new = np.zeros(n, np.uint8)
-        slots, _ = self.names.resolve(
-            self._state.people, Packed(user_ids), np.arange(n, dtype=np.int64), nobody_new
-        )
-        return slots
+        return self.names.find(self._state.people, Packed(user_ids))
 
     def arm_of(self, user_id: str) -> Arm:
         """A person's side of the experiment, known or not."""
