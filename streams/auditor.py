@@ -18,12 +18,14 @@ from models.causal.ledger import Ledger
 from models.causal.verdict import Plan, check, order
 from models.fold import FoldLog
 from schemas.control import PolicySwitch
+from schemas.errors import UnavailableError
 from schemas.reports import CausalReport
 from schemas.settings import Settings
 from schemas.signals import Kind, SignalBlock
 from schemas.topics import Topic, topic_name
 from streams.kafka import connect, idempotent_producer
 from streams.learner import Snapshots
+from streams.partitions import partitions_of
 from streams.signals import Located, SignalsTail, SignalsWriter
 from streams.writer import LogWriter, Outgoing
 
@@ -149,6 +151,7 @@ class Auditor:
     async def _follow(
         self, done: Callable[[], bool], *, period: float, into: list[CausalReport] | None = None
     ) -> None:
+        await self._require_log()
         self._restore()
         clock = asyncio.get_running_loop().time
         tail = SignalsTail(self._settings.kafka, self._next)
@@ -171,6 +174,11 @@ class Auditor:
         finally:
             await out.stop()
             await producer.stop()
+
+    async def _require_log(self) -> None:
+        if not await partitions_of(self._settings.kafka, Topic.SIGNALS):
+            name = topic_name(Topic.SIGNALS, self._settings.kafka.namespace)
+            raise UnavailableError(f"{name}: no such topic: run `streamwise topics --create`")
 
     def _restore(self) -> None:
         self._next, refused = self._snapshots.newest(self._books)

@@ -16,7 +16,7 @@ from aiokafka import AIOKafkaConsumer
 
 from models.causal.synthetic import Truth, experiment
 from schemas.control import PolicySwitch
-from schemas.errors import CoverGapError
+from schemas.errors import CoverGapError, UnavailableError
 from schemas.reports import CausalReport
 from schemas.settings import AuditSettings, ExperimentSettings, KafkaSettings, Settings
 from schemas.signals import SignalBlock, decode_block, encode_block
@@ -181,6 +181,14 @@ async def test_a_hole_in_the_log_stops_the_audit(settings: Settings) -> None:
 async def test_an_empty_log_is_insufficient(settings: Settings) -> None:
     """Nothing happened yet: a report says so."""
     assert {r.verdict for r in await Auditor(settings).once()} == {"insufficient"}
+
+
+@pytest.mark.kafka
+async def test_a_log_that_does_not_exist_is_named(kafka: str) -> None:
+    """Neither created by looking, nor waited for."""
+    nowhere = Settings(kafka=KafkaSettings(bootstrap=kafka, namespace="nowhere"))
+    with pytest.raises(UnavailableError, match=r"nowhere\.signals: no such topic"):
+        await Auditor(nowhere, dry_run=True).once()
 
 
 def kept(settings: Settings) -> list[Path]:
