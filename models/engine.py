@@ -28,7 +28,7 @@ from models.fusion.scored import ScoredLists
 from models.interning import Interner
 from models.policy.decide import Stamp, decide
 from models.policy.rules import Shelf
-from models.policy.safe import SafePopularity
+from models.policy.safe import SafePopularity, safe_lists
 from models.policy.view import PolicyState, PolicyView
 from models.probing import ProbeBudget, with_probes
 from models.requests import ListRequest, contexts_of
@@ -45,7 +45,7 @@ from schemas.settings import (
     Settings,
     UserSettings,
 )
-from schemas.signals import Int16, Int32, Int64, SignalBlock
+from schemas.signals import Float64, Int16, Int32, Int64, SignalBlock
 from schemas.snapshots import pack, unpack
 
 __all__ = ["Engine", "ListRequest"]
@@ -182,25 +182,57 @@ class Engine:
         seed
             Of the draws; another attempt at the same triggers needs another one.
         """
-        if not shard_requests:
-            return []
-        contexts = contexts_of(shard_requests, now)
-        scored = self._score(shard_requests, contexts, self.policy.view.settings.pool)
+        view = self.policy.view
+        safe = [view.serves_safe(r.user_id) and not r.restricted for r in shard_requests]
+        popular = self._popular(view, max((r.k for r in shard_requests), default=0)) if any(safe) else None
+        if popular is None:
+            safe = [False] * len(shard_requests)
+        stamp = Stamp(now=now, seed=seed, model=self.model)
+        drawn: list[Decision | None] = [None] * len(shard_requests)
+        for mine in (True, False):
+            at = [n for n, s in enumerate(safe) if s is mine]
+            some = [shard_requests[n] for n in at]
+            lists = self._draw(view, some, stamp, popular if mine else None) if some else []
+            for n, decision in zip(at, lists, strict=True):
+                drawn[n] = decision
+        return [d for d in drawn if d is not None]
+
+    def _draw(
+        self,
+        view: PolicyView,
+        requests: Sequence[ListRequest],
+        stamp: Stamp,
+        popular: tuple[Int32, Float64] | None,
+    ) -> list[Decision]:
+        """Decisions of one kind: from popular items alone, or from what everything knows."""
+        contexts = contexts_of(requests, stamp.now)
+        pool = view.settings.pool
+        if popular is not None:
+            length = np.diff(contexts.seen_start) * self._exclude(requests)
+            banned = contexts.seen_slot[np.repeat(length > 0, np.diff(contexts.seen_start))]
+            start = np.concatenate([[0], np.cumsum(length)]).astype(np.int32)
+            scored = safe_lists(*popular, start, banned, pool, self.fusion.part_names)
+            return decide(view, requests, scored, items=self.items, stamp=stamp, shelf=self._shelf())
+        scored = self._score(requests, contexts, pool)
         return decide(
-            self.policy.view,
-            shard_requests,
+            view,
+            requests,
             scored,
             items=self.items,
-            stamp=Stamp(now=now, seed=seed, model=self.model),
+            stamp=stamp,
             shelf=self._shelf(),
-            draws=Thompson(
-                self.click,
-                self.purchase,
-                self.scorer.maps.fold_of,
-                self.policy.view.settings.purchase_value,
-            ),
+            draws=Thompson(self.click, self.purchase, self.scorer.maps.fold_of, view.settings.purchase_value),
             because=Reasons(contexts, scored, self.transitions, self.scorer.maps),
         )
+
+    def _popular(self, view: PolicyView, k: int) -> tuple[Int32, Float64] | None:
+        """Candidates of the safe policy with their utility; None while it knows too few for a list."""
+        folds = self.safe.candidates(view.settings.pool + self.users.history)
+        slots = self.scorer.maps.item_of[folds]
+        listed = self.catalogue.live()[slots] == 1
+        if int(listed.sum()) < k:
+            return None
+        return slots[listed], self.safe.utility(folds[listed])
 
     def rank(self, requests: Sequence[ListRequest], *, now: int) -> ScoredLists:
         """Candidates by fused utility, as many as the longest ``k``: no exploration, no diversity."""

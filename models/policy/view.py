@@ -10,6 +10,7 @@ from models.policy.rules import Rules
 from models.policy.safe import SafePolicy
 from schemas.control import ControlRow, PolicySwitch
 from schemas.settings import PolicySettings
+from schemas.signals import Arm
 from schemas.snapshots import checksum, pack, unpack
 
 PolicyName = Literal["treatment", "safe"]
@@ -35,6 +36,10 @@ class PolicyView:
     policy: PolicyName = "treatment"
     rules: Mapping[str, Rules] = field(default_factory=dict)
     control: SafePolicy = field(default_factory=SafePolicy)
+
+    def serves_safe(self, subject: str) -> bool:
+        """Whether a person is served by the safe policy: the holdout always, everybody after a rollback."""
+        return self.policy == "safe" or self.experiment.arm_of(subject) is Arm.HOLDOUT
 
     def on_safe(self) -> "PolicyView":
         """The same view served by the safe policy: for a worker that has lagged too long to be trusted."""
