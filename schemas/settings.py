@@ -40,6 +40,9 @@ class KafkaSettings(_Section, frozen=True, kw_only=True):
         ``"tansu"``: the embedded broker, whose defects are worked around in the client.
     session_seconds
         A worker that is silent for so long loses its partitions.
+    instance
+        A worker's own lasting name (static membership): restarted within a session it gets its
+        partitions back at once.  Empty: none.
     fetch_wait_ms
         0 leaves the client's default; brokers that do not wake long polls need about 10.
     linger_ms
@@ -58,6 +61,7 @@ class KafkaSettings(_Section, frozen=True, kw_only=True):
     fence: Literal["transactions", "none"] = "transactions"
     dialect: Literal["kafka", "tansu"] = "kafka"
     session_seconds: Positive = 10.0
+    instance: str = ""
     fetch_wait_ms: Annotated[int, Meta(ge=0, le=10_000)] = 0
     linger_ms: Annotated[int, Meta(ge=0, le=1_000)] = 2
     username: str | None = None

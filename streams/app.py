@@ -8,7 +8,7 @@ import asyncio
 from collections.abc import Callable
 from pathlib import Path
 from time import monotonic, time_ns
-from typing import Any
+from typing import Any, Literal
 
 import faust
 from mode import CrashingSupervisor
@@ -39,6 +39,8 @@ RUN_LENGTH = 2000
 DRAIN_SECONDS = 10.0
 
 Clock = Callable[[], int]
+Role = Literal["intake", "users", "learn"]
+ALL_ROLES: frozenset[Role] = frozenset({"intake", "users", "learn"})
 
 
 def wall_clock() -> int:
@@ -57,8 +59,10 @@ class Runtime:
         observer: StreamObserver,
         clock: Clock,
         crash: CrashPoint,
+        roles: frozenset[Role],
     ) -> None:
         self.settings = settings
+        self.roles = roles
         self.engine = engine
         self.observer = observer
         self.clock = clock
@@ -68,24 +72,32 @@ class Runtime:
         self.router = Router(settings, self.incarnations)
         self.draining = False
         self.writers: list[LogWriter] = []
+        self.producer: Any = None
 
     async def start(self) -> None:
         """Check the logs, open the producer, restore the learner, start the tasks."""
         self.failed: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self.tasks = Tasks(self._fail)
         kafka = self.settings.kafka
-        events = topic_name(Topic.EVENTS, kafka.namespace)
-        self.incarnations.update(await open_group(self.settings, [*self.router.topics, events]))
         self.producer = idempotent_producer(kafka)
-        await connect(self.producer)
         self._make_writers(kafka)
         self._make_agents()
+        self.incarnations.update(await open_group(self.settings, self.topics))
+        await connect(self.producer)
         self.learner = self._make_learner()
         self.catalogue = Catalogue(kafka, self.engine, self.turn, self.letters, self.observer)
-        guardrail = Guardrail(self.engine.policy, limit_seconds=self.settings.learner.max_lag_seconds)
-        watch = guardrail.run(self.learner, monotonic)
-        for work in (self.learner.run(), self.catalogue.run(), self.lists.run(), watch):
-            self.tasks.start(work)
+        if "users" in self.roles:
+            self.tasks.start(self.catalogue.run(), self.lists.run())
+        if "learn" in self.roles:
+            guardrail = Guardrail(self.engine.policy, limit_seconds=self.settings.learner.max_lag_seconds)
+            self.tasks.start(self.learner.run(), guardrail.run(self.learner, monotonic))
+
+    @property
+    def topics(self) -> list[str]:
+        """What the roles of this process read as a group."""
+        events = topic_name(Topic.EVENTS, self.settings.kafka.namespace)
+        intake = self.router.topics if "intake" in self.roles else []
+        return [*intake, events] if "users" in self.roles else intake
 
     def _make_writers(self, kafka: KafkaSettings) -> None:
         def writer(topic: Topic) -> LogWriter:
@@ -183,6 +195,7 @@ def create_app(
     observer: StreamObserver | None = None,
     clock: Clock = wall_clock,
     crash: CrashPoint | None = None,
+    roles: frozenset[Role] = ALL_ROLES,
 ) -> StreamApp:
     """An event process: intake, user state and lists, inline learner.
 
@@ -196,9 +209,16 @@ def create_app(
         Milliseconds since the epoch.
     crash
         Where to die, for fault tests.
+    roles
+        What this process does; all of them by default.
     """
     runtime = Runtime(
-        settings, engine, observer=observer or NullObserver(), clock=clock, crash=crash or CrashPoint()
+        settings,
+        engine,
+        observer=observer or NullObserver(),
+        clock=clock,
+        crash=crash or CrashPoint(),
+        roles=roles,
     )
     app = StreamApp(**faust_options(settings.kafka))
     app.runtime = runtime
@@ -226,6 +246,8 @@ def faust_options(kafka: KafkaSettings) -> dict[str, Any]:
         "topic_disable_leader": True,
         "web_enabled": False,
     }
+    if kafka.instance:
+        options["consumer_group_instance_id"] = kafka.instance
     if kafka.username:
         options["broker_credentials"] = faust.SASLCredentials(
             username=kafka.username, password=kafka.password or "", mechanism="SCRAM-SHA-512"
@@ -237,20 +259,23 @@ def _add_agents(app: StreamApp, runtime: Runtime) -> None:
     def source(*names: str) -> Any:
         return app.topic(*names, schema=BatchSchema(max_records=RUN_LENGTH), maxsize=RUNS_AHEAD)
 
-    kafka = runtime.settings.kafka
+    def agent(name: Role, *topics: str) -> Any:
+        return app.agent(source(*topics), name=name, supervisor_strategy=CrashingSupervisor)
 
-    @app.agent(source(*runtime.router.topics), name="intake", supervisor_strategy=CrashingSupervisor)  # type: ignore[untyped-decorator]
-    async def intake(stream: Any) -> None:
-        async for event in _runs(stream, runtime):
-            await runtime.intake.take(event.value, _acknowledgement(app, event))
+    if "intake" in runtime.roles:
 
-    events = source(topic_name(Topic.EVENTS, kafka.namespace))
+        @agent("intake", *runtime.router.topics)  # type: ignore[untyped-decorator]
+        async def intake(stream: Any) -> None:
+            async for event in _runs(stream, runtime):
+                await runtime.intake.take(event.value, _acknowledgement(app, event))
 
-    @app.agent(events, name="users", supervisor_strategy=CrashingSupervisor)  # type: ignore[untyped-decorator]
-    async def users(stream: Any) -> None:
-        async for event in _runs(stream, runtime):
-            acknowledge = _acknowledgement(app, event)
-            await runtime.users.take(event.value, event.message.generation_id, acknowledge)
+    if "users" in runtime.roles:
+
+        @agent("users", topic_name(Topic.EVENTS, runtime.settings.kafka.namespace))  # type: ignore[untyped-decorator]
+        async def users(stream: Any) -> None:
+            async for event in _runs(stream, runtime):
+                acknowledge = _acknowledgement(app, event)
+                await runtime.users.take(event.value, event.message.generation_id, acknowledge)
 
 
 async def _runs(stream: Any, runtime: Runtime) -> Any:
@@ -294,8 +319,13 @@ async def serve(app: StreamApp, stop: asyncio.Event, started: Callable[[], None]
         Whatever failed in it: the process should end and be started again.
     """
     app.finalize()
-    await app.start()
     runtime = app.runtime
+    try:
+        await app.start()
+    except BaseException:
+        await app.stop()
+        await runtime.close()
+        raise
     ends: list[asyncio.Future[Any]] = [
         asyncio.ensure_future(stop.wait()),
         asyncio.ensure_future(app.until_crashed()),

@@ -18,6 +18,7 @@ from schemas.settings import (
     Settings,
     UserSettings,
 )
+from schemas.signals import decode_block
 from schemas.topics import Topic, topic_name
 from streams.app import wall_clock
 from streams.crash import Step
@@ -102,8 +103,6 @@ async def kill_and_restart(worker: Worker, rng: np.random.Generator) -> list[str
 
 async def finished(settings: Settings, generator: Generator) -> bool:
     """Whether every interaction has a row and every request an answer."""
-    from schemas.signals import decode_block
-
     offsets: set[tuple[int, int]] = set()
     for record in await read(settings.kafka, Topic.SIGNALS):
         block = decode_block(record.value)

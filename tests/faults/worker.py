@@ -1,4 +1,4 @@
-"""A worker in a process of its own, that can be told where to die and is started again like by a supervisor."""
+"""A worker in a process of its own that can be told where to die."""
 
 import os
 import signal

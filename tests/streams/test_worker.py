@@ -4,14 +4,24 @@ import asyncio
 from contextlib import asynccontextmanager
 
 import msgspec
+import pytest
+from aiokafka import TopicPartition
+from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
 
 from models.engine import Engine
-from schemas.events import Click, decode_event
+from schemas.control import PolicySwitch
+from schemas.deadletters import DeadLetter
+from schemas.errors import IncarnationError, InvalidMessageError, UnavailableError
+from schemas.events import Click, Decision, Tick, decode_event
 from schemas.ids import partition_of
+from schemas.recommendations import Recommendation
 from schemas.settings import Settings
 from schemas.signals import decode_block
-from schemas.topics import Topic
+from schemas.topics import Topic, topic_name
 from streams.app import create_app, serve, wall_clock
+from streams.incarnations import reopen
+from streams.kafka import admin
+from streams.provision import provision
 from tests.streams.clients.room import eventually, read, write
 
 
@@ -57,3 +67,188 @@ async def test_clicks_become_events_and_signals(deployment):
         found = [decode_event(r.value) for r in events]
         assert all(r.partition == partition_of(e.user_id, 2) for r, e in zip(events, found, strict=True))
         assert {e.event_id for e in found if isinstance(e, Click)} == {f"e{n}" for n in range(200)}
+
+
+async def decisions_of(settings: Settings) -> list[Decision]:
+    found = [decode_event(r.value) for r in await read(settings.kafka, Topic.EVENTS)]
+    return [e for e in found if isinstance(e, Decision)]
+
+
+async def lists_of(settings: Settings) -> list[Recommendation]:
+    records = await read(settings.kafka, Topic.RECOMMENDATIONS)
+    return [msgspec.json.decode(r.value, type=Recommendation) for r in records]
+
+
+async def furnish(settings: Settings) -> None:
+    """A catalogue of twelve items."""
+    items = [
+        (f"i{n}".encode(), msgspec.json.encode({"item_id": f"i{n}", "title": f"t{n}"})) for n in range(12)
+    ]
+    await write(settings.kafka, Topic.ITEMS, items)
+
+
+def ask(user: str, n: int) -> tuple[bytes, bytes]:
+    body = {"event_id": f"r{n}", "request_id": f"q{n}", "user_id": user, "ts": wall_clock(), "k": 3}
+    return user.encode(), msgspec.json.encode(body)
+
+
+async def answered(settings: Settings, requests: set[str]) -> bool:
+    return {one.trigger_id for one in await lists_of(settings)} >= requests
+
+
+async def test_each_request_gets_one_list_that_was_logged_first(deployment):
+    """Lists equal their logged decisions, and reading these back asks for no further list."""
+    await furnish(deployment)
+    await write(deployment.kafka, Topic.CLICKS, [click(f"u{n % 7}", f"i{n % 12}", n) for n in range(60)])
+    async with worker(deployment):
+        await write(deployment.kafka, Topic.REQUESTS, [ask(f"u{n % 7}", n) for n in range(20)])
+        await eventually(lambda: answered(deployment, {f"q{n}" for n in range(20)}))
+    logged, shown = await decisions_of(deployment), await lists_of(deployment)
+    assert len(logged) == len(shown) == 20
+    by_id = {d.recommendation.decision_id: d.recommendation for d in logged}
+    assert all(by_id[one.decision_id] == one for one in shown)
+    assert all(len(one.items) == 3 for one in shown)
+
+
+async def test_a_restarted_worker_goes_on_where_the_log_says(deployment):
+    """After a drain and a restart nothing is decided, counted or signalled again."""
+    await furnish(deployment)
+    await write(deployment.kafka, Topic.CLICKS, [click(f"u{n % 7}", f"i{n % 12}", n) for n in range(100)])
+    await write(deployment.kafka, Topic.REQUESTS, [ask("u1", 1)])
+    async with worker(deployment):
+        await eventually(lambda: answered(deployment, {"q1"}))
+    before = len(await read(deployment.kafka, Topic.SIGNALS))
+    async with worker(deployment) as app:
+        await write(deployment.kafka, Topic.REQUESTS, [ask("u1", 2)])
+        await eventually(lambda: answered(deployment, {"q2"}))
+        people = sum(len(p.shard) for p in app.runtime.users.partitions)
+        clicks = sum(
+            p.shard.counts_of(f"u{n}").get("click", 0) for p in app.runtime.users.partitions for n in range(7)
+        )
+    assert (people, clicks) == (7, 100)
+    assert len(await decisions_of(deployment)) == 2
+    blocks = [decode_block(r.value) for r in (await read(deployment.kafka, Topic.SIGNALS))[before:]]
+    assert sum(len(b.interactions) for b in blocks) == 0
+
+
+BAD = {
+    Topic.CLICKS: b'{"user_id": 7, "item_id": "a"}',
+    Topic.PURCHASES: b'{"user_id": "u", "item_id": "a", "price": "dear"}',
+    Topic.IMPRESSIONS: b'{"user_id": "u"}',
+    Topic.FEEDBACK: b"\xff\xfe",
+    Topic.REQUESTS: b'{"user_id": "u", "k": 100000}',
+    Topic.USERS: b"[]",
+    Topic.EVENTS: b'{"type": "click"}',
+    Topic.ITEMS: b'{"item_id": 5}',
+}
+
+
+async def test_what_cannot_be_read_is_kept_and_harms_nobody(deployment):
+    """Bad and oversized messages of every topic become dead letters; their good neighbours pass."""
+    huge = msgspec.json.encode({"user_id": "u", "item_id": "a", "session_id": "x" * (1 << 20)})
+    for topic, value in BAD.items():
+        await write(deployment.kafka, topic, [(b"u1", value)])
+    await write(deployment.kafka, Topic.CLICKS, [(b"u1", huge), click("u1", "i1", 1)])
+    async with worker(deployment):
+
+        async def kept() -> bool:
+            return len(await read(deployment.kafka, Topic.DEAD_LETTERS)) >= len(BAD) + 1
+
+        await eventually(kept)
+        await write(deployment.kafka, Topic.REQUESTS, [ask("u1", 1)])
+        await eventually(lambda: answered(deployment, {"q1"}))
+    letters = await read(deployment.kafka, Topic.DEAD_LETTERS)
+    assert sorted(r.value for r in letters) == sorted([*BAD.values(), huge])
+    assert all(r.key == b"u1" for r in letters)
+    for letter in letters:
+        why = DeadLetter.from_headers(letter.headers)
+        assert why.field
+        assert why.offset >= 0
+        assert why.stage == {"events": "users", "items": "catalogue"}.get(why.topic.split(".")[1], "intake")
+    assert {e.event_id for e in map(decode_event_of, await read(deployment.kafka, Topic.EVENTS)) if e} >= {
+        "e1"
+    }
+
+
+def decode_event_of(record):
+    try:
+        event = decode_event(record.value)
+    except InvalidMessageError:
+        return None
+    return event if isinstance(event, Click) else None
+
+
+async def test_dead_letters_that_cannot_be_written_stop_the_worker(deployment):
+    """A poison message that dead-letters refuses is neither dropped nor committed: the worker ends."""
+    async with admin(deployment.kafka) as client:
+        name = topic_name(Topic.DEAD_LETTERS, deployment.kafka.namespace)
+        limit = ConfigResource(ConfigResourceType.TOPIC, name, {"max.message.bytes": "500"})
+        await client.alter_configs([limit])
+    await write(deployment.kafka, Topic.CLICKS, [(b"u", b"x" * 2000)])
+    with pytest.raises(UnavailableError, match="dead-letters"):
+        async with worker(deployment) as app:
+            await asyncio.wait([app.runtime.failed], timeout=20)
+    assert await committed_of(deployment, Topic.CLICKS) == 0
+
+
+async def committed_of(settings: Settings, topic: Topic) -> int:
+    async with admin(settings.kafka) as client:
+        name = topic_name(topic, settings.kafka.namespace)
+        partitions = [TopicPartition(name, p) for p in range(settings.kafka.partitions)]
+        found = await client.list_consumer_group_offsets(settings.kafka.group, partitions=partitions)
+    return sum(max(0, known.offset) for known in found.values())
+
+
+async def test_a_switch_of_policy_is_obeyed_from_the_next_batch(deployment):
+    """A control row of the signals log changes who serves; a stale one changes nothing."""
+    await furnish(deployment)
+    async with worker(deployment) as app:
+        await write(deployment.kafka, Topic.REQUESTS, [ask("u1", 1)])
+        await eventually(lambda: answered(deployment, {"q1"}))
+        name = deployment.experiment.name
+        switches = [PolicySwitch(name, e, e + 1, "safe", "a test", ts=wall_clock()) for e in (0, 5)]
+        await app.runtime.signals.control(tuple(switches))
+        await eventually(lambda: app.runtime.learner.lag == 0 and app.runtime.engine.policy.view.epoch == 1)
+        await write(deployment.kafka, Topic.REQUESTS, [ask("u1", 2)])
+        await eventually(lambda: answered(deployment, {"q2"}))
+    epochs = {one.trigger_id: one.epoch for one in await lists_of(deployment)}
+    assert epochs == {"q1": 0, "q2": 1}
+
+
+async def test_an_idle_partition_is_told_the_time(deployment):
+    """Without events, ticks are appended, so that windows close by records."""
+    async with worker(deployment):
+
+        async def ticked() -> bool:
+            found = [decode_event(r.value) for r in await read(deployment.kafka, Topic.EVENTS)]
+            return sum(isinstance(e, Tick) for e in found) >= 2
+
+        await eventually(ticked)
+
+
+async def test_a_topic_that_was_recreated_is_named(deployment):
+    """Offsets of the former life mean nothing in the new one: the worker refuses to start, and says why."""
+    await write(deployment.kafka, Topic.CLICKS, [click(f"u{n}", "i1", n) for n in range(50)])
+    async with worker(deployment):
+
+        async def committed() -> bool:
+            return await committed_of(deployment, Topic.CLICKS) == 50
+
+        await eventually(committed)
+    name = topic_name(Topic.CLICKS, deployment.kafka.namespace)
+    async with admin(deployment.kafka) as client:
+        await client.delete_topics([name])
+    await asyncio.sleep(1.0)
+    await provision(deployment)
+    await write(deployment.kafka, Topic.CLICKS, [click(f"u{n}", "i2", 1000 + n) for n in range(80)])
+    with pytest.raises(IncarnationError, match="streamwise topics --reopen"):
+        async with worker(deployment):
+            pass
+    await reopen(deployment, name)
+    async with worker(deployment):
+
+        async def taken() -> bool:
+            found = [decode_event(r.value) for r in await read(deployment.kafka, Topic.EVENTS)]
+            return sum(isinstance(e, Click) and e.source.incarnation == 1 for e in found) == 80
+
+        await eventually(taken)

@@ -1,0 +1,178 @@
+"""What the stream benchmarks share: a broker, a deployment of its own, messages, and a plain peer."""
+
+import asyncio
+import multiprocessing
+import tempfile
+from collections.abc import AsyncIterator, Iterator
+from concurrent.futures import ProcessPoolExecutor
+from contextlib import asynccontextmanager, contextmanager
+from pathlib import Path
+from time import perf_counter, process_time, time_ns
+from typing import Any, NamedTuple
+from uuid import uuid4
+
+import msgspec
+import numpy as np
+from aiokafka import AIOKafkaConsumer, TopicPartition
+from typing_extensions import override  # an aiokafka requirement; typing has it from 3.12
+
+from deploy.benchmarks.base import BenchArgs, Option
+from models.engine import Engine
+from schemas.settings import KafkaSettings, LearnerSettings, ListSettings, Settings, UserSettings
+from schemas.topics import Topic, topic_name
+from streams.app import Role, StreamApp, create_app, serve
+from streams.connection import client_options
+from streams.kafka import idempotent_producer
+from streams.mapping import IncomingItem
+from streams.observer import NullObserver
+from streams.provision import provision
+from streams.writer import LogWriter, Outgoing
+
+OPTIONS: dict[str, Option] = {"bootstrap": "", "users": 20_000, "items": 2_000, "events": 200_000}
+"""``bootstrap`` of a Kafka; empty starts the embedded broker."""
+
+
+class Effort(NamedTuple):
+    """What something cost."""
+
+    wall: float
+    cpu: float
+
+
+class Stopwatch:
+    """Wall and CPU seconds (all threads of this process) since it was made."""
+
+    def __init__(self) -> None:
+        self._wall, self._cpu = perf_counter(), process_time()
+
+    def read(self) -> Effort:
+        """So far."""
+        return Effort(perf_counter() - self._wall, process_time() - self._cpu)
+
+
+@contextmanager
+def deployment(args: BenchArgs, **lists: Any) -> Iterator[Settings]:
+    """Settings of a new namespace on the broker of the options, lists on request only by default."""
+    name = f"bench{uuid4().hex[:8]}"
+    options = {"namespace": name, "group": name, "partitions": 4}
+    with tempfile.TemporaryDirectory() as directory, broker(args.text("bootstrap")) as kafka:
+        yield Settings(
+            kafka=msgspec.structs.replace(kafka, **options),
+            users=UserSettings(checkpoint_seconds=1.0),
+            lists=ListSettings(**({"publish": "requests"} | lists)),
+            learner=LearnerSettings(directory=str(Path(directory) / "snapshots")),
+        )
+
+
+@contextmanager
+def broker(bootstrap: str) -> Iterator[KafkaSettings]:
+    """A running Kafka, or the embedded broker for as long as it is needed."""
+    if bootstrap:
+        yield KafkaSettings(bootstrap=bootstrap, session_seconds=6.0)
+        return
+    from deploy.embedded.broker import EmbeddedBroker  # noqa: PLC0415  an optional extra
+    from deploy.embedded.compat import install  # noqa: PLC0415  as above
+
+    install()
+    with EmbeddedBroker() as embedded:
+        yield msgspec.convert(embedded.settings(), KafkaSettings)
+
+
+def clicks(args: BenchArgs, count: int, seed: int = 1) -> list[Outgoing]:
+    """Messages of the ``clicks`` topic, by people and about items drawn evenly."""
+    rng = np.random.default_rng(seed)
+    users = rng.integers(args.whole("users"), size=count).tolist()
+    items = rng.integers(args.whole("items"), size=count).tolist()
+    now = time_ns() // 1_000_000
+    encode = msgspec.json.Encoder().encode
+    return [
+        Outgoing(
+            f"user-{u}".encode(),
+            encode({"event_id": f"{seed}-{n}", "user_id": f"user-{u}", "item_id": f"item-{i}", "ts": now}),
+        )
+        for n, (u, i) in enumerate(zip(users, items, strict=True))
+    ]
+
+
+async def preload(settings: Settings, topic: Topic, records: list[Outgoing]) -> None:
+    """Provision, and spread records over the partitions of a topic."""
+    await provision(settings)
+    count = settings.kafka.partitions
+    async with idempotent_producer(settings.kafka) as producer:
+        writer = LogWriter(producer, topic_name(topic, settings.kafka.namespace), max_bytes=1 << 30)
+        await asyncio.gather(*(writer.put(p, records[p::count]) for p in range(count)))
+        await writer.stop()
+
+
+async def deliver(args: BenchArgs, settings: Settings, count: int, seed: int) -> None:
+    """Preload ``clicks`` from another process, whose work is not measured here."""
+    context = multiprocessing.get_context("spawn")
+    with ProcessPoolExecutor(1, mp_context=context) as pool:
+        await asyncio.get_running_loop().run_in_executor(pool, _deliver, args, settings, count, seed)
+
+
+def _deliver(args: BenchArgs, settings: Settings, count: int, seed: int) -> None:
+    if settings.kafka.dialect == "tansu":
+        from deploy.embedded.compat import install  # noqa: PLC0415  an optional extra
+
+        install()
+    asyncio.run(preload(settings, Topic.CLICKS, clicks(args, count, seed)))
+
+
+class Counting(NullObserver):
+    """Counts events and says when enough are done."""
+
+    def __init__(self) -> None:
+        self.read = self.applied = self.dead = 0
+        self.began = 0.0
+        self._changed = asyncio.Event()
+
+    @override
+    def on_intake(self, topic: str, messages: int, events: int, clamped: int) -> None:
+        if not self.read:
+            self.began = perf_counter()
+        self.read += messages
+        self._changed.set()
+
+    @override
+    def on_applied(self, partition: int, events: int, seconds: float) -> None:
+        self.applied += events
+        self._changed.set()
+
+    async def until(self, *, read: int = 0, applied: int = 0) -> None:
+        """Wait for so many."""
+        while self.read < read or self.applied < applied:
+            self._changed.clear()
+            await self._changed.wait()
+
+
+@asynccontextmanager
+async def worker(settings: Settings, observer: Counting, roles: frozenset[Role]) -> AsyncIterator[StreamApp]:
+    """An event process inside this one; it fails when the worker fails."""
+    app = create_app(settings, Engine.of(settings), observer=observer, roles=roles)
+    stop = asyncio.Event()
+    task = asyncio.create_task(serve(app, stop))
+    try:
+        yield app
+    finally:
+        stop.set()
+        await task
+
+
+async def plain(settings: Settings, topic: Topic, count: int) -> Effort:
+    """The peer: aiokafka ``getmany`` and msgspec over the same records, and nothing else."""
+    name = topic_name(topic, settings.kafka.namespace)
+    decode = msgspec.json.Decoder(IncomingItem).decode
+    partitions = [TopicPartition(name, p) for p in range(settings.kafka.partitions)]
+    async with AIOKafkaConsumer(
+        **client_options(settings.kafka), enable_auto_commit=False, max_partition_fetch_bytes=4 << 20
+    ) as consumer:
+        consumer.assign(partitions)
+        await consumer.seek_to_beginning(*partitions)
+        watch, done = Stopwatch(), 0
+        while done < count:
+            for records in (await consumer.getmany(timeout_ms=1000)).values():
+                for record in records:
+                    decode(record.value)
+                done += len(records)
+        return watch.read()

@@ -1,0 +1,56 @@
+"""The peer of the latency benchmark: the same three topics and acknowledgements, and no work at all.
+
+``python -m deploy.benchmarks._relay SETTINGS.json`` copies ``clicks`` to ``events`` and ``events`` to
+``recommendations`` with plain aiokafka until it is terminated.
+"""
+
+import asyncio
+import sys
+from pathlib import Path
+from typing import Any
+
+import msgspec
+from aiokafka import AIOKafkaConsumer, TopicPartition
+
+from schemas.settings import KafkaSettings
+from schemas.topics import Topic, topic_name
+from streams.connection import consumer_options
+from streams.kafka import idempotent_producer
+
+
+async def copy(kafka: KafkaSettings, producer: Any, source: Topic, target: Topic) -> None:
+    """Every record of one topic to the same partition of another; each run is acknowledged."""
+    names = [topic_name(t, kafka.namespace) for t in (source, target)]
+    async with AIOKafkaConsumer(**consumer_options(kafka)) as consumer:
+        partitions = [TopicPartition(names[0], p) for p in range(kafka.partitions)]
+        consumer.assign(partitions)
+        await consumer.seek_to_beginning(*partitions)
+        while True:
+            for tp, records in (await consumer.getmany(timeout_ms=500)).items():
+                sent = [
+                    await producer.send(names[1], r.value, key=r.key, partition=tp.partition) for r in records
+                ]
+                await asyncio.gather(*sent)
+
+
+async def relay(kafka: KafkaSettings) -> None:
+    """Both hops."""
+    async with idempotent_producer(kafka) as producer:
+        await asyncio.gather(
+            copy(kafka, producer, Topic.CLICKS, Topic.EVENTS),
+            copy(kafka, producer, Topic.EVENTS, Topic.RECOMMENDATIONS),
+        )
+
+
+def main() -> None:
+    """Run until terminated."""
+    kafka = msgspec.json.decode(Path(sys.argv[1]).read_bytes(), type=KafkaSettings)
+    if kafka.dialect == "tansu":
+        from deploy.embedded.compat import install  # noqa: PLC0415  an optional extra
+
+        install()
+    asyncio.run(relay(kafka))
+
+
+if __name__ == "__main__":
+    main()
