@@ -18,7 +18,11 @@ _prctl = ctypes.CDLL(None, use_errno=True).prctl if sys.platform == "linux" else
 
 
 def spawn(
-    command: Sequence[str], *, log: Path | None = None, environment: Mapping[str, str] | None = None
+    command: Sequence[str],
+    *,
+    log: Path | None = None,
+    environment: Mapping[str, str] | None = None,
+    niceness: int = 0,
 ) -> subprocess.Popen[bytes]:
     """Start a child that the kernel ends when we end, however we end (Linux; elsewhere only if we end well).
 
@@ -35,6 +39,8 @@ def spawn(
         Appended with the child's output; None drops it.
     environment
         Added to ours.
+    niceness
+        Added to ours: background work gives way.
     """
     parent = os.getpid()
 
@@ -44,6 +50,7 @@ def spawn(
             _prctl(PR_SET_PDEATHSIG, signal.SIGTERM)
         if os.getppid() != parent:  # it died in between
             os._exit(1)
+        os.nice(niceness)
 
     target = log.open("ab") if log else subprocess.DEVNULL
     try:

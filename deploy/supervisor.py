@@ -22,6 +22,9 @@ from schemas.settings import Settings
 GRACE_SECONDS = 6.0
 """What roles get to end by themselves; the broker, which goes last, gets 2 s more."""
 
+BACKGROUND = 10
+"""Niceness of roles that nobody waits for: on a small machine, lists come first."""
+
 
 class Supervisor:
     """The children of one run.
@@ -49,7 +52,8 @@ class Supervisor:
         """Start ``streamwise ROLE`` with this run's settings."""
         command = [sys.executable, "-m", "deploy.cli", role]
         variables = {SETTINGS_VARIABLE: str(self.settings_file.resolve()), **environment}
-        self.roles[role] = spawn(command, log=self.log(role), environment=variables)
+        niceness = BACKGROUND if role in {"encode", "audit"} else 0
+        self.roles[role] = spawn(command, log=self.log(role), environment=variables, niceness=niceness)
 
     def log(self, role: str) -> Path:
         """Where a role's output goes."""
