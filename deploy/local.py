@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import Callable
 from contextlib import ExitStack
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import msgspec
 
@@ -45,13 +46,24 @@ async def run(
             install()
             broker = stack.enter_context(EmbeddedBroker(broker_port))
             kafka = msgspec.structs.replace(settings.kafka, **broker.settings())
-            settings = msgspec.structs.replace(settings, kafka=kafka)
+            settings = forgetful(msgspec.structs.replace(settings, kafka=kafka), stack)
         port = free_port(settings.api.port, host=settings.api.host)
         settings = msgspec.structs.replace(settings, api=msgspec.structs.replace(settings.api, port=port))
         children = stack.enter_context(Supervisor(directory, settings, broker))
         await provision(settings)
         start(children, settings, say)
         await _watch(children, stop)
+
+
+def forgetful(settings: Settings, stack: ExitStack) -> Settings:
+    """Snapshots beside a log in memory: both end with this run, or the next one would miss its log."""
+    folder = stack.enter_context(TemporaryDirectory(prefix="streamwise-"))
+    replace = msgspec.structs.replace
+    return replace(
+        settings,
+        learner=replace(settings.learner, directory=f"{folder}/snapshots"),
+        audit=replace(settings.audit, directory=f"{folder}/audit"),
+    )
 
 
 def start(children: Supervisor, settings: Settings, say: Callable[[str], None]) -> None:
