@@ -1,0 +1,96 @@
+"""The demo as a user runs it: everything comes up, people are served, and nothing is left behind."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from deploy.process import free_port
+
+pytestmark = [pytest.mark.embedded, pytest.mark.slow, pytest.mark.timeout(240)]
+
+DEMO = [sys.executable, "-m", "deploy.cli", "demo"]
+ROOT = Path(__file__).parents[2]
+ENVIRONMENT = {**os.environ, "PYTHONPATH": str(ROOT)}
+
+
+def of_this_run(folder: Path) -> list[str]:
+    """Command lines of living processes that work in a folder."""
+    found = []
+    for process in Path("/proc").glob("[0-9]*"):
+        try:
+            here, words = (process / "cwd").readlink(), (process / "cmdline").read_bytes()
+        except OSError:  # it ended meanwhile, or is not ours
+            continue
+        if here == folder and words:
+            found.append(words.replace(b"\0", b" ").decode())
+    return found
+
+
+def test_people_are_served(tmp_path: Path) -> None:
+    """25 seconds: events, lists on the two upper rungs, clicks in both arms, checks, no dead letter."""
+    port = str(free_port(19280))
+    result = subprocess.run(
+        [*DEMO, "--seconds", "25", "--port", port, "--json"],
+        cwd=tmp_path,
+        env=ENVIRONMENT,
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=200,
+    )
+    assert result.returncode == 0, result.stderr
+    report = json.loads(result.stdout)
+    assert report["events"] > 500, report
+    assert report["lists"] > 200, report
+    assert report["dead_letters"] == 0, report
+    assert report["unanswered"] <= 0.05 * report["sessions"], report
+    assert set(report["rungs"]) <= {"full", "no-vectors"}, report
+    assert report["click_rate"]["treatment"] > 0, report
+    assert report["click_rate"]["holdout"] > 0, report
+    assert report["p99_ms"] > 0, report
+    assert report["checks"] > 0, report
+    assert report["ended"] == {}, report
+    assert of_this_run(tmp_path) == []
+    assert not list(tmp_path.glob(".data/demo-*"))
+
+
+@pytest.mark.parametrize("name", ["SIGINT", "SIGTERM"])
+def test_it_ends_cleanly_when_asked(tmp_path: Path, name: str) -> None:
+    """Ctrl-C and SIGTERM: exit code 0, figures printed, no process left, within ten seconds and a margin."""
+    command = [*DEMO, "--port", str(free_port(19280)), "--json"]
+    with subprocess.Popen(
+        command, cwd=tmp_path, env=ENVIRONMENT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    ) as demo:
+        assert demo.stderr is not None
+        for line in demo.stderr:
+            if line.startswith("first list after"):
+                break
+        time.sleep(3)
+        demo.send_signal(getattr(signal, name))
+        out, err = demo.communicate(timeout=20)
+    assert demo.returncode == 0, err
+    assert json.loads(out)["lists"] > 0
+    assert of_this_run(tmp_path) == []
+
+
+def test_a_killed_demo_leaves_nothing_running(tmp_path: Path) -> None:
+    """After SIGKILL, which nobody can handle, the kernel ends the children."""
+    command = [*DEMO, "--port", str(free_port(19280))]
+    with subprocess.Popen(
+        command, cwd=tmp_path, env=ENVIRONMENT, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True
+    ) as demo:
+        assert demo.stderr is not None
+        for line in demo.stderr:
+            if line.startswith("first list after"):
+                break
+        demo.kill()
+    deadline = time.monotonic() + 15
+    while time.monotonic() < deadline and of_this_run(tmp_path):
+        time.sleep(0.1)
+    assert of_this_run(tmp_path) == []
