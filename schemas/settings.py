@@ -174,11 +174,13 @@ class PolicySettings(_Section, frozen=True, kw_only=True):
     epsilon
         Share of uniform exploration per slot.
     temperature
-        Of the softmax; towards 0 it becomes greedy.
+        Of the softmax; towards 0 it becomes greedy.  At 0.3 the best candidate of a learned head takes
+        the first slot in about two lists of three, and real purchases are ranked about an eighth worse
+        than greedily (NDCG@10); at 0.5 a quarter worse.
     diversity
         Lambda of the maximal-marginal-relevance penalty, in utility units.
     thompson
-        Weight of the bandit's Thompson draw in the utility.
+        Weight of the bandit's Thompson draw in the utility; 0.2 costs 3 to 5 % of NDCG@10.
     purchase_value
         What a purchase is worth in clicks.
     pool
@@ -188,9 +190,9 @@ class PolicySettings(_Section, frozen=True, kw_only=True):
     """
 
     epsilon: Share = 0.02
-    temperature: Annotated[float, Meta(ge=0)] = 0.5
+    temperature: Annotated[float, Meta(ge=0)] = 0.3
     diversity: Annotated[float, Meta(ge=0)] = 0.3
-    thompson: Annotated[float, Meta(ge=0)] = 0.5
+    thompson: Annotated[float, Meta(ge=0)] = 0.2
     purchase_value: Annotated[float, Meta(ge=0)] = 3.0
     context_share: Share = 0.02
     pool: Annotated[int, Meta(ge=1, le=1000)] = 200
