@@ -43,8 +43,9 @@ def panel(change: Change, cause: Entry | None, titles: Titles, *, acts: bool) ->
 def caption(change: Change, cause: Entry | None, titles: Titles) -> str:
     """By which event the list changed, and how fast."""
     new = change.after
+    policy = "" if new.policy == new.arm else f", policy {text(new.policy)}"
     facts = (
-        f"{text(new.arm)}, policy {text(new.policy)}, epoch {new.epoch}",
+        f"{text(new.arm)}{policy}, epoch {new.epoch}",
         "" if new.rung == "full" else f"rung {text(new.rung)}",
         f'trigger <code title="{text(new.trigger_id)}">{short(new.trigger_id)}</code>',
         f'decision <code title="{text(new.decision_id)}">{short(new.decision_id)}</code>',
@@ -117,7 +118,7 @@ def _row(change: Change, item: RecommendedItem, titles: Titles, bar: str, *, act
         f'<li data-row="{text(item.item_id)}" data-item="{text(item.item_id)}">'
         f'<span class="place">{item.position + 1}</span>'
         f'<span class="name" title="{text(title.text)}">{text(title.text)}</span>{_move(change, item)}'
-        f'<span class="why">{because}{marks}</span>{bar}'
+        f'<span class="why">{marks}{because}</span>{bar}'
         f'<span class="score">{item.score:.2f}</span>'
         f'<span class="prob" title="propensity {item.propensity!r}">{share(item.propensity)}</span>'
         f"{_buttons(change.after, item, title.text) if acts else ''}</li>"

@@ -110,7 +110,7 @@ def scores(view: LiveView) -> str:
     peak = max(max(s.course) for s in found)
     rows = "".join(
         f'<li class="{"fused" if s.name in ("fused", "rank fusion") else ""}">'
-        f'<span class="name">{text(s.name)}</span>{meter(s.ndcg, top, "score")}'
+        f'<span class="name">{text(s.name.replace("_", " "))}</span>{meter(s.ndcg, top, "score")}'
         f'<span class="number">{s.ndcg:.4f}</span>{sparkline(s.course, peak)}</li>'
         for s in found
     )

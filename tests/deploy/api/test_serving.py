@@ -29,6 +29,7 @@ from tests.deploy.api.test_page import messages
 pytestmark = pytest.mark.embedded
 
 PARTITIONS = 3
+PATIENT = "/v1/requests?deadline_ms=20000"
 
 
 def settings_of(broker: EmbeddedBroker, port: int = 0) -> Settings:
@@ -146,16 +147,16 @@ async def test_events_land_in_the_log_by_our_partitioner(
 async def test_a_request_is_answered(client: httpx.AsyncClient, answering: None) -> None:
     """The list that comes back names the request; asking again by the same id gives the same list."""
     asked = {"user_id": "ann", "request_id": "r-1"}
-    first = await client.post("/v1/requests", json=asked)
+    first = await client.post(PATIENT, json=asked)
     assert first.status_code == 200
     assert first.json()["trigger_id"] == "r-1"
-    assert (await client.post("/v1/requests", json=asked)).json() == first.json()
+    assert (await client.post(PATIENT, json=asked)).json() == first.json()
     assert (await client.get("/v1/recommendations/ann")).json() == first.json()
 
 
 async def test_many_wait_for_their_own(client: httpx.AsyncClient, answering: None) -> None:
     """Concurrent requests get each their own person's list."""
-    asks = [client.post("/v1/requests", json={"user_id": f"u-{n}"}) for n in range(30)]
+    asks = [client.post(PATIENT, json={"user_id": f"u-{n}"}) for n in range(30)]
     answers = await asyncio.gather(*asks)
     assert [a.json()["user_id"] for a in answers] == [f"u-{n}" for n in range(30)]
 
