@@ -91,7 +91,7 @@ def push(r: Recent, me: Person, name: int, hour: int, horizon: int, cap: int, fl
     fill = wide(me.ids_fill)
     node = wide(me.ids)
     if node == 0 or fill == WIDTH:
-        full = me.ids_n >= cap + WIDTH
+        full = me.ids_n >= cap + WIDTH - 1
         node = _detach_oldest(r, me) if full else take(r.marks, r.link)
         r.link[node] = me.ids
         me.ids = node

@@ -58,7 +58,7 @@ def push(h: History, me: Person, s: Seen, item: int, second: int, kind: int, wei
     node = me.past
     fill = me.past_fill
     if node == 0 or fill == WIDTH:
-        full = me.past_n >= cap + WIDTH
+        full = me.past_n >= cap + WIDTH - 1
         fresh = _retire_oldest(h, me, s) if full else take(h.marks, h.link)
         h.link[fresh] = me.past
         me.past = fresh
