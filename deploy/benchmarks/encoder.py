@@ -21,7 +21,7 @@ from workers.encoder.factory import make_encoder
 from workers.encoder.pool import EncoderPool
 from workers.encoder.protocol import Encoder, Vectors
 
-OPTIONS = {"texts": 256, "batch": 32, "seed": 0}
+OPTIONS = {"texts": 128, "batch": 32, "seed": 0}
 
 VOCABULARY = """
 organic green tea stainless steel kitchen knife wireless noise cancelling headphones cotton shirt

@@ -1,8 +1,9 @@
 """MiniLM-L6: the default text encoder, from weights that install with pip.
 
-It loads torch: import it through ``workers.encoder.factory``, and only in a process of its own.  On a CPU with bfloat16 instructions the model runs in bfloat16 (several times the arithmetic of
-float32 at cosine 0.9999), elsewhere in float32.  One thread: torch's team of threads spins at barriers
-and collapses as soon as a neighbour uses the cores, so that processes, not threads, are how one scales.
+It loads torch: import it through ``workers.encoder.factory``, and only in a process of its own.  On a CPU
+with bfloat16 instructions the model runs in bfloat16 (several times the arithmetic of float32 at cosine
+0.9999), elsewhere in float32.  One thread: torch's team of threads spins at barriers and collapses as soon
+as a neighbour uses the cores, so that processes, not threads, are how one scales.
 
 Whoever starts the process must set ``OMP_WAIT_POLICY=passive`` before this module is imported: the
 OpenMP runtime reads it once, when torch loads it.
