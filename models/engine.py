@@ -45,7 +45,7 @@ from schemas.settings import (
     Settings,
     UserSettings,
 )
-from schemas.signals import Float64, Int16, Int32, Int64, SignalBlock
+from schemas.signals import Arm, Float64, Int16, Int32, Int64, SignalBlock
 from schemas.snapshots import pack, unpack
 
 __all__ = ["Engine", "ListRequest"]
@@ -183,7 +183,8 @@ class Engine:
             Of the draws; another attempt at the same triggers needs another one.
         """
         view = self.policy.view
-        safe = [view.serves_safe(r.user_id) and not r.restricted for r in shard_requests]
+        arms = [r.shard.arm_of(r.user_id) for r in shard_requests]
+        safe = [view.serves_safe(a) and not r.restricted for a, r in zip(arms, shard_requests, strict=True)]
         popular = self._popular(view, max((r.k for r in shard_requests), default=0)) if any(safe) else None
         if popular is None:
             safe = [False] * len(shard_requests)
@@ -192,7 +193,8 @@ class Engine:
         for mine in (True, False):
             at = [n for n, s in enumerate(safe) if s is mine]
             some = [shard_requests[n] for n in at]
-            lists = self._draw(view, some, stamp, popular if mine else None) if some else []
+            theirs = [arms[n] for n in at]
+            lists = self._draw(view, some, theirs, stamp, popular if mine else None) if some else []
             for n, decision in zip(at, lists, strict=True):
                 drawn[n] = decision
         return [d for d in drawn if d is not None]
@@ -201,6 +203,7 @@ class Engine:
         self,
         view: PolicyView,
         requests: Sequence[ListRequest],
+        arms: Sequence[Arm],
         stamp: Stamp,
         popular: tuple[Int32, Float64] | None,
     ) -> list[Decision]:
@@ -212,7 +215,9 @@ class Engine:
             banned = contexts.seen_slot[np.repeat(length > 0, np.diff(contexts.seen_start))]
             start = np.concatenate([[0], np.cumsum(length)]).astype(np.int32)
             scored = safe_lists(*popular, start, banned, pool, self.fusion.part_names)
-            return decide(view, requests, scored, items=self.items, stamp=stamp, shelf=self._shelf())
+            return decide(
+                view, requests, scored, items=self.items, stamp=stamp, shelf=self._shelf(), arms=arms
+            )
         scored = self._score(requests, contexts, pool)
         return decide(
             view,
@@ -223,6 +228,7 @@ class Engine:
             shelf=self._shelf(),
             draws=Thompson(self.click, self.purchase, self.scorer.maps.fold_of, view.settings.purchase_value),
             because=Reasons(contexts, scored, self.transitions, self.scorer.maps),
+            arms=arms,
         )
 
     def _popular(self, view: PolicyView, k: int) -> tuple[Int32, Float64] | None:

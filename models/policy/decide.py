@@ -35,7 +35,7 @@ class ListRequest(Protocol):
 
     @property
     def user_id(self) -> str:
-        """Whose list it will be; the subject of the experiment."""
+        """Whose list it will be."""
 
     @property
     def trigger_id(self) -> str:
@@ -105,6 +105,7 @@ def decide(
     shelf: Shelf = NO_SHELF,
     draws: Draws | None = None,
     because: BecauseOf | None = None,
+    arms: Sequence[Arm] | None = None,
 ) -> list[Decision]:
     """Draw one list per request.
 
@@ -122,6 +123,9 @@ def decide(
         For the Thompson part; None: no such part.
     because
         Names the past items behind each choice; None: none are named.
+    arms
+        Everyone's side of the experiment, where it is not the hash of the user id (a person who logged
+        in keeps the side of the anonymous id); None: that hash.
 
     Returns
     -------
@@ -140,8 +144,8 @@ def decide(
         raise ValueError(f"a component may not be called {min(taken)!r}")
     if not requests:
         return []
-    arms = [view.experiment.arm_of(r.user_id) for r in requests]
-    safe = np.array([arm is Arm.HOLDOUT or view.policy == "safe" for arm in arms])
+    arms = [view.experiment.arm_of(r.user_id) for r in requests] if arms is None else arms
+    safe = np.array([view.serves_safe(arm) for arm in arms])
     seeds, lots = _seeds(requests, stamp.seed, view.epoch)
     lengths = [r.k for r in requests]
     ruling = rule_on([r.surface for r in requests], lengths, view.rules, items, shelf)

@@ -37,9 +37,9 @@ class PolicyView:
     rules: Mapping[str, Rules] = field(default_factory=dict)
     control: SafePolicy = field(default_factory=SafePolicy)
 
-    def serves_safe(self, subject: str) -> bool:
-        """Whether a person is served by the safe policy: the holdout always, everybody after a rollback."""
-        return self.policy == "safe" or self.experiment.arm_of(subject) is Arm.HOLDOUT
+    def serves_safe(self, arm: Arm) -> bool:
+        """Whether an arm is served by the safe policy: the holdout always, everybody after a rollback."""
+        return self.policy == "safe" or arm is Arm.HOLDOUT
 
     def on_safe(self) -> "PolicyView":
         """The same view served by the safe policy: for a worker that has lagged too long to be trusted."""

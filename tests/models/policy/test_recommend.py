@@ -6,12 +6,13 @@ import numpy as np
 import pytest
 
 from models.engine import Engine
+from models.experiments import ARM_NAMES
 from models.policy.propensity import recompute
 from models.policy.rules import Rules
 from models.requests import ListRequest
 from schemas.catalogue import Item
 from schemas.control import PolicySwitch
-from schemas.events import Click
+from schemas.events import Click, Merge
 from schemas.settings import EngineSettings, ExperimentSettings, PolicySettings
 from schemas.signals import SignalBlock
 
@@ -137,6 +138,20 @@ def test_seen_items_are_kept_off_in_both_arms(warm: Engine) -> None:
     out = warm.recommend(requests, now=NOW, seed=1)
     assert {d.recommendation.arm for d in out} == {"treatment", "holdout"}
     assert not any(i.item_id == "i0" for d in out for i in d.recommendation.items)
+
+
+def test_a_person_who_logs_in_keeps_their_arm(warm: Engine) -> None:
+    """The side of the anonymous id goes on, whatever the hash of the new one."""
+    shard = warm.open_shard(3)
+    for n in range(20):
+        first = Click(event_id=f"a{n}", user_id=f"anon{n}", ts=NOW, item_id="i2")
+        events = [first, Merge(user_id=f"anon{n}", into=f"known{n}", ts=NOW)]
+        warm.observe(shard, events, np.array([2 * n, 2 * n + 1]), broker_ts=np.full(2, NOW))
+    out = warm.recommend([ListRequest(shard, f"known{n}", 3, f"t{n}") for n in range(20)], now=NOW, seed=1)
+    experiment = warm.policy.view.experiment
+    wanted = [ARM_NAMES[experiment.arm_of(f"anon{n}")] for n in range(20)]
+    assert [d.recommendation.arm for d in out] == wanted
+    assert wanted != [ARM_NAMES[experiment.arm_of(f"known{n}")] for n in range(20)]
 
 
 def test_rules_hold_in_both_arms(warm: Engine) -> None:
