@@ -1,0 +1,65 @@
+"""Sparse neighbour rows against a dictionary."""
+
+import numpy as np
+
+from models.components.neighbours import KEPT, LARGEST, SLACK, NeighbourPool, entry, place_of
+
+
+def add(pool: NeighbourPool, row: int, item: int, weight: float) -> None:
+    """What learning does for one pair."""
+    pool.reserve(row + 1)
+    r, e = pool.rows, pool.entries
+    at = entry(row, item, r["begin"], r["places"], r["used"], e["id"], e["weight"], pool.free, pool.top)
+    e["weight"][at] += weight
+
+
+def content(pool: NeighbourPool, row: int) -> dict[int, float]:
+    """A row as a dictionary."""
+    begin, places = int(pool.rows["begin"][row]), int(pool.rows["places"][row])
+    ids, weights = (
+        pool.entries["id"][begin : begin + places],
+        pool.entries["weight"][begin : begin + places, 0],
+    )
+    return {int(i): float(w) for i, w in zip(ids, weights, strict=True) if i}
+
+
+def test_rows_are_exact_until_full():
+    """Interleaved rows that grow and give their places back hold exactly what was added."""
+    rng = np.random.default_rng(0)
+    pool, truth = NeighbourPool(1), {r: {} for r in range(1, 8)}
+    for _ in range(6000):
+        row, item = int(rng.integers(1, 8)), int(rng.integers(1, 400))
+        add(pool, row, item, 1.0)
+        truth[row][item] = truth[row].get(item, 0.0) + 1.0
+    assert all(content(pool, r) == truth[r] for r in truth)
+
+
+def test_a_full_row_keeps_its_heaviest():
+    """Beyond 768 neighbours only light ones are forgotten, and the row does not grow further."""
+    pool = NeighbourPool(1)
+    for item in range(1, 200):
+        add(pool, 1, item, 100.0)
+    for item in range(200, 5000):
+        add(pool, 1, item, 1.0)
+    row = content(pool, 1)
+    assert all(row[item] == 100.0 for item in range(1, 200))
+    assert int(pool.rows["places"][1]) == LARGEST
+    assert KEPT <= len(row) <= LARGEST
+
+
+def test_freed_places_are_used_again():
+    """Rows that grow in turn need little more than their final size."""
+    pool = NeighbourPool(2)
+    for item in range(1, 301):
+        for row in range(1, 11):
+            add(pool, row, item, 1.0)
+    assert int(pool.top[0]) <= 2.1 * 10 * 512
+    assert pool.entries.capacity >= int(pool.top[0]) + SLACK
+
+
+def test_absent_items_are_found_absent():
+    """Looking for an item that a row lacks ends at an empty place."""
+    pool = NeighbourPool(1)
+    add(pool, 1, 5, 1.0)
+    begin, places = int(pool.rows["begin"][1]), int(pool.rows["places"][1])
+    assert pool.entries["id"][place_of(pool.entries["id"], begin, places, 6)] == 0

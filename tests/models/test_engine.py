@@ -1,0 +1,193 @@
+"""The façade: events to rows to lists, snapshots, liveness, filters, odd input."""
+
+import numpy as np
+import pytest
+
+from models.engine import Engine, ListRequest
+from schemas.catalogue import Item
+from schemas.embeddings import Embedding
+from schemas.events import Click
+from schemas.settings import EngineSettings, ExperimentSettings
+from tests.models.conftest import feed
+
+NOW = 10**12
+
+
+def listed(engine, shard, user="u1", k=10, **kwargs):
+    """Ids of a person's list, best first."""
+    lists = engine.rank([ListRequest(shard=shard, user_id=user, k=k, **kwargs)], now=NOW)
+    return engine.items.ids_of(lists.slot.tolist())
+
+
+def test_a_list_follows_the_last_click(small_engine):
+    """On a ring, what comes next is listed high."""
+    engine, shard = small_engine
+    click = Click(event_id="last", user_id="new", item_id="i5", ts=NOW)
+    engine.observe(shard, [click], np.array([shard.applied + 1]), broker_ts=np.array([NOW]))
+    assert set(listed(engine, shard, "new", 4)) & {"i6", "i7"}
+
+
+def test_own_items_are_kept_off_where_asked(small_engine):
+    """``exclude_seen`` holds for the request; without it own items may come."""
+    engine, shard = small_engine
+    own = set(engine.items.ids_of(shard.contexts(shard.slots_of(["u1"]), np.array([NOW])).seen_slot.tolist()))
+    assert not own & set(listed(engine, shard, k=30, exclude_seen=True))
+    assert own & set(listed(engine, shard, k=30, exclude_seen=False))
+
+
+def test_delisted_and_sold_out_items_are_never_listed(small_engine):
+    """Liveness applies before ranking and comes back with a new description."""
+    engine, shard = small_engine
+    first = listed(engine, shard)[0]
+    engine.delist([first])
+    assert first not in listed(engine, shard, k=30)
+    engine.describe([Item(item_id=first, title="back again")])
+    assert first in listed(engine, shard, k=30)
+    engine.describe([Item(item_id=first, title="sold out", stock=0)])
+    assert first not in listed(engine, shard, k=30)
+
+
+def test_candidates_and_filters_restrict(small_engine):
+    """Only what a request allows is ranked, mixed batches included."""
+    engine, shard = small_engine
+    engine.describe(
+        [Item(item_id=f"i{n}", categories=("even",) if n % 2 == 0 else ("odd",)) for n in range(30)]
+    )
+    assert set(listed(engine, shard, k=30, candidates=("i1", "i2", "nowhere"))) == {"i1", "i2"}
+    assert all(int(i[1:]) % 2 for i in listed(engine, shard, k=30, filters={"category": "odd"}))
+    both = engine.rank(
+        [
+            ListRequest(shard=shard, user_id="u1", k=5),
+            ListRequest(shard=shard, user_id="u2", k=5, candidates=("i3",)),
+        ],
+        now=NOW,
+    )
+    assert np.diff(both.list_start).tolist() == [5, 1]
+
+
+def test_batches_equal_single_requests(small_engine):
+    """A person's list does not depend on who else asks."""
+    engine, shard = small_engine
+    together = engine.rank([ListRequest(shard=shard, user_id=f"u{n}", k=10) for n in range(12)], now=NOW)
+    for n in range(12):
+        mine = together.slot[together.list_start[n] : together.list_start[n + 1]]
+        assert engine.items.ids_of(mine.tolist()) == listed(engine, shard, f"u{n}")
+
+
+def test_snapshot_restores_the_lists(small_engine):
+    """A restored engine gives the same lists for the same user state, and goes on alike."""
+    engine, shard = small_engine
+    twin = Engine(EngineSettings(factors=16), experiment=ExperimentSettings(name="test", holdout=0.0), seed=1)
+    other = twin.open_shard(0)
+    feed(twin, other)
+    fresh = Engine(
+        EngineSettings(factors=16), experiment=ExperimentSettings(name="test", holdout=0.0), seed=9
+    )
+    fresh.restore(engine.snapshot())
+    assert fresh.snapshot() == engine.snapshot() == twin.snapshot()
+    assert fresh.log.checksums() == engine.log.checksums()
+    assert listed(twin, other) == listed(engine, shard)
+
+
+def test_a_block_learned_twice_counts_once(small_engine):
+    """Redelivered blocks are recognised by their cover."""
+    engine, shard = small_engine
+    click = Click(event_id="x", user_id="u1", item_id="i1", ts=NOW)
+    block = engine.observe(shard, [click], np.array([shard.applied + 1]), broker_ts=np.array([NOW]))
+    assert engine.learn(block) is not None
+    before = engine.snapshot()
+    assert engine.learn(block) is None
+    assert engine.snapshot() == before
+
+
+def test_probes_are_in_the_block(small_engine):
+    """A probe row carries features of the event's list before the event, and the item's places."""
+    engine, shard = small_engine
+    click = Click(event_id="x", user_id="u1", item_id="i1", ts=NOW)
+    block = engine.observe(shard, [click], np.array([shard.applied + 1]), broker_ts=np.array([NOW]))
+    assert len(block.probes) == 1
+    assert block.probes.features.shape[1] == len(block.feature_names) == len(engine.fusion.feature_names)
+    assert block.probes.ranks.shape == (1, len(block.component_names) + 2)
+    assert block.items[int(block.probes.item[0])] == "i1"
+    target = int(block.probes.target[0])
+    assert target >= 0
+    assert block.items[int(block.probes.cand_item[target])] == "i1"
+
+
+def test_empty_engine_and_strangers():
+    """No catalogue, no events, nobody known: an empty list, no error."""
+    engine = Engine(EngineSettings())
+    shard = engine.open_shard(0)
+    assert listed(engine, shard, "nobody") == []
+    assert engine.recommend([], now=NOW, seed=1) == []
+
+
+def test_long_ids_and_items_without_text():
+    """Ids of a kilobyte and items that were described by nothing are items like others."""
+    engine = Engine(EngineSettings(factors=8), experiment=ExperimentSettings(name="test", holdout=0.0))
+    shard = engine.open_shard(0)
+    names = ["x" * 1020 + str(n) for n in range(5)]
+    engine.describe([Item(item_id=n) for n in names])
+    for n in range(60):
+        click = Click(event_id=f"e{n}", user_id="u" * 1024, item_id=names[n % 5], ts=NOW + n)
+        block = engine.observe(shard, [click], np.array([n]), broker_ts=np.array([NOW + n]))
+        engine.learn(block)
+    assert set(listed(engine, shard, "u" * 1024)) == set(names)
+
+
+def test_one_hot_person_stays_bounded():
+    """A person with very many events has a bounded context and a finite list."""
+    engine = Engine(EngineSettings(factors=8), experiment=ExperimentSettings(name="test", holdout=0.0))
+    shard = engine.open_shard(0)
+    for run in range(20):
+        offsets = np.arange(run * 500, (run + 1) * 500)
+        clicks = [
+            Click(event_id=f"e{n}", user_id="hot", item_id=f"i{n % 300}", ts=NOW + n)
+            for n in offsets.tolist()
+        ]
+        engine.learn(engine.observe(shard, clicks, offsets, broker_ts=NOW + offsets))
+    context = shard.contexts(shard.slots_of(["hot"]), np.array([NOW + 10_000]))
+    assert len(context.ctx_slot) <= 100
+    assert int(context.age[0]) == 10_000
+    lists = engine.rank([ListRequest(shard=shard, user_id="hot", k=10)], now=NOW + 10_000)
+    assert np.isfinite(lists.utility).all()
+
+
+def test_embeddings_replace_hashed_texts(small_engine):
+    """Vectors of an encoder serve once most described items have one; a zero or NaN vector is left out."""
+    engine, shard = small_engine
+    engine.describe([Item(item_id=f"i{n}", title=f"thing number {n}") for n in range(30)])
+    rng = np.random.default_rng(0)
+    vectors = [
+        Embedding.of(
+            rng.normal(size=24).astype(np.float32), item_id=f"i{n}", model="m", version="1", modality="text",
+            text_hash="h", ts=0,
+        )
+        for n in range(30)
+    ]  # fmt: skip
+    bad = Embedding.of(
+        np.full(24, np.nan, np.float32),
+        item_id="i30",
+        model="m",
+        version="1",
+        modality="text",
+        text_hash="h",
+        ts=0,
+    )
+    engine.embed([*vectors, bad])
+    assert engine.content.n_encoded == 30
+    lists = engine.rank([ListRequest(shard=shard, user_id="u1", k=10)], now=NOW)
+    assert np.isfinite(lists.utility).all()
+
+
+@pytest.mark.parametrize("share", [0.0, 1.0])
+def test_probe_share(share):
+    """No probe at share 0, one per scorable event at share 1 while the budget lasts."""
+    engine = Engine(
+        EngineSettings(probe_share=share, probes_per_second=50.0),
+        experiment=ExperimentSettings(name="test", holdout=0.0),
+    )
+    shard = engine.open_shard(0)
+    clicks = [Click(event_id=f"e{n}", user_id=f"u{n}", item_id=f"i{n % 9}", ts=NOW) for n in range(200)]
+    block = engine.observe(shard, clicks, np.arange(200), broker_ts=np.full(200, NOW))
+    assert len(block.probes) == (50 if share else 0)
