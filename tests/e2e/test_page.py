@@ -37,7 +37,7 @@ FLAGS = (
 )
 AISLES = ("bread", "milk", "soap", "beans", "fruit", "paint")
 TEA, NEIGHBOURS = "jasmine-tea", {"honey", "tea-pot", "tea-strainer"}
-SECONDS = 60.0
+SECONDS = 90.0
 
 
 @pytest.fixture(scope="module")
