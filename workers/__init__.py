@@ -1,0 +1,1 @@
+"""Heavy work off the event path: nothing here knows of topics or of models of people."""
