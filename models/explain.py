@@ -43,22 +43,49 @@ class Reasons:
         self._part = scored.part_names.index(transitions.name)
 
     def __call__(self, lists: Int32, slots: Int32) -> tuple[Int32, Float64]:
-        """Past items (universe slots, 0 for none) and their weight in utility, both (m, 2), weightiest first."""
+        """Past items and their weight in utility, weightiest first, both (m, 2).
+
+        Parameters
+        ----------
+        lists, slots
+            Rows of the batch and universe slots of the items to explain, shape (m,).
+
+        Returns
+        -------
+        tuple of ndarray
+            Universe slots (0 for none) and weights.
+        """
         found, weight = np.zeros((len(slots), NAMED), np.int32), np.zeros((len(slots), NAMED))
         c, s = self._contexts, self._scored
-        shares = np.zeros(len(c.ctx_slot))
-        folds = self._fold_of[c.ctx_slot]
-        targets = self._fold_of[slots]
-        for row, (u, slot) in enumerate(zip(lists.tolist(), slots.tolist(), strict=True)):
-            a, b = int(s.list_start[u]), int(s.list_start[u + 1])
-            at = np.flatnonzero(s.slot[a:b] == slot)
-            part = float(s.parts[a + at[0], self._part]) if at.size else 0.0
-            if part <= 0.0:
-                continue
-            first, end = int(c.ctx_start[u]), int(c.ctx_start[u + 1])
-            self._transitions.shares(folds[first:end], c.ctx_gap[first:end], int(targets[row]), shares)
-            _heaviest(c.ctx_slot[first:end], shares, part, found[row], weight[row])
+        folds, targets = self._fold_of[c.ctx_slot], self._fold_of[slots]
+        shares = self._transitions.shares(c.ctx_start, folds, c.ctx_gap, lists, targets)
+        part = np.ascontiguousarray(s.parts[:, self._part])
+        _name(lists, slots, (s.list_start, s.slot, part), (c.ctx_start, c.ctx_slot), shares, found, weight)
         return found, weight
+
+
+@kernel
+def _name(
+    lists: Int32,
+    slots: Int32,
+    scored: tuple[Int32, Int32, Float64],
+    contexts: tuple[Int32, Int32],
+    shares: Float64,
+    found: Int32,
+    weight: Float64,
+) -> None:
+    list_start, candidates, parts = scored
+    ctx_start, ctx_slot = contexts
+    for row in range(len(slots)):
+        u = lists[row]
+        part = 0.0
+        for at in range(list_start[u], list_start[u + 1]):
+            if candidates[at] == slots[row]:
+                part = parts[at]
+                break
+        if part > 0.0:
+            past = ctx_slot[ctx_start[u] : min(ctx_start[u + 1], ctx_start[u] + shares.shape[1])]
+            _heaviest(past, shares[row, : len(past)], part, found[row], weight[row])
 
 
 @kernel

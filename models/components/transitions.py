@@ -150,20 +150,27 @@ class Transitions:
         ids, weights = e["id"][begin : begin + places], e["weight"][begin : begin + places]
         return ids[ids > 0], weights[ids > 0]
 
-    def shares(self, item: Int32, gap: Float32, target: int, out: Float64) -> None:
+    def shares(self, start: Int32, item: Int32, gap: Float32, people: Int32, target: Int32) -> Float64:
         """What each recent item contributes to a target's scores, each reach counting alike.
 
         Parameters
         ----------
-        item, gap
-            Fold slots newest first, and seconds ago, shape (n,).
-        out
-            Written, the first n places.
+        start, item, gap
+            Ragged per person: fold slots newest first, and seconds ago.
+        people, target
+            Whose history is asked about which fold slot, shape (m,).
+
+        Returns
+        -------
+        ndarray
+            Of the newest items of each history, shape (m, WINDOW).
         """
         r, e = self.pool.rows, self.pool.entries
-        self.pool.reserve(1 + max(target, int(item.max(initial=0))))
+        self.pool.reserve(1 + max(int(target.max(initial=0)), int(item.max(initial=0))))
         pool = (r["begin"], r["places"], e["id"], e["weight"])
-        _shares(item, gap, target, self.read, self.time, pool, r["out"], out)
+        out = np.zeros((len(target), WINDOW))
+        _shares_of(start, item, gap, people, target, self.read, self.time, pool, r["out"], out)
+        return out
 
     def snapshot(self) -> bytes:
         """All rows."""
@@ -378,6 +385,25 @@ def _gather(
                     out[p - 1, m] = reach_value[q, m]
         for p in range(start[u], start[u + 1]):
             place[item[p]] = 0
+
+
+@kernel
+def _shares_of(
+    start: Int32,
+    item: Int32,
+    gap: Float32,
+    people: Int32,
+    target: Int32,
+    read: Float64,
+    time: Float64,
+    pool: tuple[Int64, Int32, Int32, Float32],
+    out_mass: Float64,
+    out: Float64,
+) -> None:
+    for n in range(len(target)):
+        a = start[people[n]]
+        b = min(start[people[n] + 1], a + out.shape[1])
+        _shares(item[a:b], gap[a:b], target[n], read, time, pool, out_mass, out[n])
 
 
 @kernel

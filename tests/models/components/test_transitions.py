@@ -66,7 +66,10 @@ def test_shares_name_the_sources():
     transitions = fold.folds[0]
     source = 3
     ids, _ = transitions.neighbours(source)
-    out = np.zeros(2)
-    transitions.shares(np.array([source, 0], np.int32), np.zeros(2, np.float32), int(ids[0]), out)
-    assert out[0] > 0.0
-    assert out[1] == 0.0
+    start, history = np.array([0, 2, 3], np.int32), np.array([source, 0, 0], np.int32)
+    people, target = np.array([0, 1], np.int32), np.array([ids[0], ids[0]], np.int32)
+    out = transitions.shares(start, history, np.zeros(3, np.float32), people, target)
+    assert out.shape == (2, WINDOW)
+    assert out[0, 0] > 0.0
+    assert not out[0, 1:].any()
+    assert not out[1].any()

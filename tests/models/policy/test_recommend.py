@@ -88,6 +88,24 @@ def test_lists_come_in_the_order_of_requests_and_recompute(warm: Engine) -> None
         assert all(sum(i.parts.values()) == i.score for i in items)
 
 
+def test_a_list_names_the_past_items_that_led_to_it(warm: Engine) -> None:
+    """Items of the person's own history, the weightiest first, together the transitions part."""
+    shard = warm.open_shard(4)
+    past = [Click(event_id=f"p{n}", user_id=f"u{n % 20}", ts=NOW, item_id=f"i{n % 6}") for n in range(60)]
+    warm.observe(shard, past, np.arange(60), broker_ts=np.full(60, NOW))
+    out = warm.recommend([ListRequest(shard, f"u{n}", 8, f"t{n}") for n in range(20)], now=NOW + 1, seed=2)
+    named = 0
+    for n, decision in enumerate(out):
+        own = {event.item_id for event in past if event.user_id == f"u{n}"}
+        for item in decision.recommendation.items:
+            weights = [b.weight for b in item.because]
+            assert {b.item_id for b in item.because} <= own
+            assert weights == sorted(weights, reverse=True)
+            assert sum(weights) <= max(item.parts.get("transitions", 0.0), 0.0) + 1e-9
+            named += len(weights)
+    assert named > 0
+
+
 def test_the_safe_policy_does_not_depend_on_what_went_wrong(warm: Engine) -> None:
     """With a head of NaN the holdout's lists are the same as before, and nobody's probability is NaN."""
     before = ask(warm)
