@@ -1,13 +1,14 @@
 """The check that a log is the one that was read before.
 
-Clients here see no topic ids, so the group's own commits are the identity record: beside each
-committed offset stands the topic's incarnation and a checksum of the record before it.  At the start
-that record is read again.  A topic that was recreated, a log that lost its tail, and a log whose head
-was deleted before it was read are thereby named, and nothing is skipped in silence; a group without a
+Clients here see no topic ids, so we keep records of our own.  In the ``state`` topic stands the
+incarnation of every source partition that was ever read (a broker forgets a group's offsets together
+with a deleted topic); beside each committed offset stands a checksum of the record before it, which is
+read again at the start.  A topic that was recreated, a log that lost its tail, and a log whose head was
+deleted before it was read are thereby named, and nothing is skipped in silence.  A group without a
 commit starts at the beginning because we commit the beginning, not because a client decides it.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from aiokafka import AIOKafkaConsumer, TopicPartition
@@ -16,10 +17,15 @@ from aiokafka.structs import OffsetAndMetadata
 
 from schemas.errors import IncarnationError, UnavailableError
 from schemas.settings import Settings
-from streams.kafka import admin, connect, connection, insist, reader
+from schemas.topics import Topic, topic_name
+from streams.kafka import admin, connect, connection, idempotent_producer, insist, read_range, reader
 from streams.transport import mark_of
 
 Incarnations = dict[tuple[str, int], int]
+"""Life of a (topic, partition), counted from 0."""
+
+LIFE = b"life/"
+"""Keys of our identity records, in partition 0 of ``state``: ``life/TOPIC/PARTITION``."""
 
 
 async def open_group(settings: Settings, topics: Iterable[str]) -> Incarnations:
@@ -28,30 +34,59 @@ async def open_group(settings: Settings, topics: Iterable[str]) -> Incarnations:
     Returns
     -------
     dict
-        Incarnation of each (topic, partition) that is not in its first life.
+        Incarnation of each source partition.
 
     Raises
     ------
     IncarnationError
         A log is not the one that was read before; names what happened and the remedy.
     """
-    incarnations: Incarnations = {}
+    own = topic_name(Topic.EVENTS, settings.kafka.namespace)  # identified by its checkpoints
     async with reader(settings.kafka) as consumer:
         partitions = await _all_partitions(consumer, topics)
         committed = await _committed(settings, partitions)
+        lives = await _lives(consumer, settings)
         starts, ends = await consumer.beginning_offsets(partitions), await consumer.end_offsets(partitions)
         fresh = {}
         for tp in partitions:
             known = committed.get(tp)
-            if known is None or known.offset < 0:
+            if known is not None and known.offset >= 0:
+                mark = known.metadata.partition(":")[2]
+                await check_log(consumer, tp, known.offset, mark, starts[tp], ends[tp])
+            elif (tp.topic, tp.partition) in lives:
+                raise IncarnationError(
+                    f"{tp.topic}/{tp.partition}: was read before, but the group has no offset in it: it was "
+                    f"recreated, or the group has expired: `streamwise topics --reopen {tp.topic}`"
+                )
+            else:
                 fresh[tp] = OffsetAndMetadata(starts[tp], "0:")
-                continue
-            number, _, mark = known.metadata.partition(":")
-            incarnations[tp.topic, tp.partition] = int(number or 0)
-            await check_log(consumer, tp, known.offset, mark, starts[tp], ends[tp])
     if fresh:
         await commit(settings, fresh)
-    return {key: number for key, number in incarnations.items() if number}
+    born = {(tp.topic, tp.partition): 0 for tp in partitions if tp.topic != own}
+    if new := {key: 0 for key in born if key not in lives}:
+        await _write_lives(settings, new)
+    return {key: lives.get(key, 0) for key in born}
+
+
+async def _lives(consumer: Any, settings: Settings) -> Incarnations:
+    """Our identity records."""
+    tp = TopicPartition(topic_name(Topic.STATE, settings.kafka.namespace), 0)
+    start, end = (await consumer.beginning_offsets([tp]))[tp], (await consumer.end_offsets([tp]))[tp]
+    lives: Incarnations = {}
+    async for record in read_range(consumer, tp.topic, 0, start, end):
+        if record.key.startswith(LIFE):
+            topic, _, partition = record.key.removeprefix(LIFE).decode().rpartition("/")
+            lives[topic, int(partition)] = int(record.value)
+    return lives
+
+
+async def _write_lives(settings: Settings, lives: Mapping[tuple[str, int], int]) -> None:
+    state = topic_name(Topic.STATE, settings.kafka.namespace)
+    async with idempotent_producer(settings.kafka) as producer:
+        for (topic, partition), number in lives.items():
+            key = LIFE + f"{topic}/{partition}".encode()
+            await producer.send(state, b"%d" % number, key=key, partition=0)
+        await producer.flush()
 
 
 async def check_log(consumer: Any, tp: Any, offset: int, mark: str, start: int, end: int) -> None:
@@ -86,11 +121,9 @@ async def reopen(settings: Settings, topic: str) -> Incarnations:
     async with reader(settings.kafka) as consumer:
         partitions = await _all_partitions(consumer, [topic])
         starts = await consumer.beginning_offsets(partitions)
-    committed = await _committed(settings, partitions)
-    opened: Incarnations = {}
-    for tp in partitions:
-        known = committed.get(tp)
-        opened[tp.topic, tp.partition] = int((known.metadata if known else "").partition(":")[0] or 0) + 1
+        lives = await _lives(consumer, settings)
+    opened = {(tp.topic, tp.partition): lives.get((tp.topic, tp.partition), 0) + 1 for tp in partitions}
+    await _write_lives(settings, opened)
     await commit(
         settings,
         {tp: OffsetAndMetadata(starts[tp], f"{opened[tp.topic, tp.partition]}:") for tp in partitions},

@@ -104,12 +104,15 @@ async def insist(ask: Callable[[], Awaitable[T]], *, seconds: float = 20.0) -> T
 
 
 async def connect(client: Any) -> None:
-    """Start a client; an unreachable broker is named."""
+    """Start a client, or leave nothing of it behind; an unreachable broker is named."""
     try:
         await client.start()
     except KafkaError as error:
         await client.stop()
         raise UnavailableError(f"no broker answers ({error!r})") from error
+    except BaseException:  # cancelled: its sockets must not outlive it
+        await client.stop()
+        raise
 
 
 async def read_range(consumer: Any, topic: str, partition: int, start: int, end: int) -> AsyncIterator[Any]:

@@ -30,7 +30,7 @@ from streams.observer import StreamObserver
 from streams.ports import EngineLike
 from streams.scan import Scan, scan
 from streams.signals import SignalsWriter
-from streams.state_store import Checkpoint, Restored, StateStore, take_over
+from streams.state_store import Checkpoint, Restored, StateStore, restore, take_over
 from streams.transport import Record, RecordBatch, mark_of
 from streams.triggers import Trigger, TriggerQueue, trigger_of
 from streams.writer import LogWriter, Outgoing
@@ -158,7 +158,8 @@ class Partition:
     async def _take_over(self) -> None:
         started = perf_counter()
         tools = self._tools
-        self._store, restored = await take_over(tools.settings.kafka, self.number, tools.state)
+        self._store = await take_over(tools.settings.kafka, self.number, tools.state)
+        restored = await restore(tools.settings.kafka, self.number)
         self._scan = await scan(tools.settings, self.number, restored.checkpoint, self._trigger)
         with tools.turn.first():
             self._load(restored)

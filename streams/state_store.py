@@ -22,6 +22,7 @@ from streams.kafka import connect, read_range, reader, transactional_producer
 from streams.writer import LogWriter, Outgoing
 
 CHECKPOINT_KEY = b"checkpoint"
+BLOCK = b"block/"
 SWEEP = "sweep"
 VERSION = 1
 
@@ -66,7 +67,7 @@ def block_key(number: int) -> bytes:
     >>> block_key(7)
     b'block/7'
     """
-    return b"block/%d" % number
+    return BLOCK + b"%d" % number
 
 
 def block_row(number: int, block: bytes, sweep: int) -> Outgoing:
@@ -165,29 +166,30 @@ class PlainStore:
         """Nothing of its own to let go."""
 
 
-async def take_over(kafka: KafkaSettings, partition: int, writer: LogWriter) -> tuple[StateStore, Restored]:
-    """Fence the former owner, and only then read what is there.
+async def take_over(kafka: KafkaSettings, partition: int, writer: LogWriter) -> StateStore:
+    """Fence the former owner: only after that may ``restore`` read what is there.
 
     Parameters
     ----------
     writer
         Of the ``state`` topic, for ``fence = "none"``.
+    """
+    topic = topic_name(Topic.STATE, kafka.namespace)
+    if kafka.fence == "none":
+        return PlainStore(writer, partition)
+    producer = transactional_producer(kafka, f"{topic}-{kafka.group}-{partition}")
+    await connect(producer)
+    return FencedStore(producer, topic, partition)
+
+
+async def restore(kafka: KafkaSettings, partition: int) -> Restored:
+    """Read a partition of ``state`` to its end; only sweeps that ended count.
 
     Raises
     ------
     CorruptBlockError
         A checkpoint row of another version, or damaged.
     """
-    topic = topic_name(Topic.STATE, kafka.namespace)
-    if kafka.fence == "none":
-        return PlainStore(writer, partition), await restore(kafka, partition)
-    producer = transactional_producer(kafka, f"{topic}-{kafka.group}-{partition}")
-    await connect(producer)
-    return FencedStore(producer, topic, partition), await restore(kafka, partition)
-
-
-async def restore(kafka: KafkaSettings, partition: int) -> Restored:
-    """Read a partition of ``state`` to its end; only sweeps that ended count."""
     tp = TopicPartition(topic_name(Topic.STATE, kafka.namespace), partition)
     found = Sweeps()
     async with reader(kafka, committed=True) as consumer:
@@ -208,9 +210,10 @@ class Sweeps:
 
     def take(self, record: Any) -> None:
         """A block, which waits for its checkpoint row, or the row, which ends sweeps."""
-        if record.key != CHECKPOINT_KEY:
+        if record.key.startswith(BLOCK):
             sweep = next((int(v) for k, v in record.headers if k == SWEEP), 0)
-            self._open.append((sweep, int(record.key.removeprefix(b"block/")), record.value))
+            self._open.append((sweep, int(record.key.removeprefix(BLOCK)), record.value))
+        if record.key != CHECKPOINT_KEY:
             return
         self._checkpoint = checkpoint = _read_checkpoint(record.value)
         for sweep, number, block in self._open:

@@ -1,15 +1,18 @@
 """One worker, killed at every step of the order of effects and at random: every event counts once."""
 
 import asyncio
+import itertools
 import time
-from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 from uuid import uuid4
 
 import msgspec
 import numpy as np
 import pytest
 
+from deploy.embedded.broker import EmbeddedBroker
+from deploy.embedded.compat import install
 from schemas.settings import (
     ExperimentSettings,
     KafkaSettings,
@@ -29,6 +32,9 @@ from tests.faults.worker import Worker
 from tests.streams.clients.room import eventually, read, write
 
 USERS, ITEMS, REQUEST_EVERY = 500, 40, 20
+TOTAL = 20_000
+SHARE_SECONDS = 4.0
+"""Of each of the fifteen faults: 60 s in all."""
 
 
 def deployment(broker: KafkaSettings, directory: Path) -> Settings:
@@ -43,17 +49,19 @@ def deployment(broker: KafkaSettings, directory: Path) -> Settings:
 
 
 class Generator:
-    """Writes unique events at an even pace, in order per person."""
+    """Writes unique events, in order per person: a share of them for each fault, and a trickle after it."""
 
-    def __init__(self, settings: Settings, total: int, seconds: float, seed: int) -> None:
+    def __init__(self, settings: Settings, seed: int) -> None:
         self.settings = settings
-        self.total = total
-        self.seconds = seconds
         self.random = np.random.default_rng(seed)
+        self.names = {t: topic_name(t, settings.kafka.namespace) for t in Topic}
         self.sent = Sent()
+        self.count = 0
+        self.share_written = asyncio.Event()
 
-    def message(self, n: int) -> tuple[Topic, bytes, bytes]:
-        """The n-th message: a click, a purchase, or a request."""
+    def message(self) -> tuple[Topic, bytes, bytes]:
+        """The next message: a click, a purchase, or a request."""
+        n, self.count = self.count, self.count + 1
         user = f"u{self.random.integers(USERS)}"
         body = {"event_id": f"e{n}", "user_id": user, "ts": wall_clock()}
         if n % REQUEST_EVERY == 0:
@@ -64,40 +72,57 @@ class Generator:
         item = f"i{self.random.integers(ITEMS)}"
         return topic, user.encode(), msgspec.json.encode(body | {"item_id": item})
 
-    async def run(self) -> None:
-        """Write all of them; a person's interactions go through one topic, so they have an order."""
-        names = {t: topic_name(t, self.settings.kafka.namespace) for t in Topic}
+    async def write(self, producer: Any, count: int, seconds: float) -> None:
+        """An even share, then 20 a second until cancelled; one topic per person gives an order."""
         started = time.monotonic()
-        async with idempotent_producer(self.settings.kafka) as producer:
-            for n in range(self.total):
-                topic, key, value = self.message(n)
-                await producer.send(names[topic], value, key=key)
-                if (ahead := n / self.total * self.seconds - (time.monotonic() - started)) > 0.01:
-                    await asyncio.sleep(ahead)
+        self.share_written.clear()
+        for n in itertools.count():
+            if n == count:
+                self.share_written.set()
+            topic, key, value = self.message()
+            await producer.send(self.names[topic], value, key=key)
+            due = n / count * seconds if n < count else seconds + (n - count) / 20
+            if (ahead := due - (time.monotonic() - started)) > 0.01:
+                await asyncio.sleep(ahead)
 
 
-def schedule(rng: np.random.Generator) -> Iterator[str | float]:
+def schedule(rng: np.random.Generator) -> list[str | float]:
     """Every named step once, and five kills after random seconds, shuffled."""
-    steps: list[str | float] = [f"{step}:{rng.integers(1, 4)}" for step in Step]
-    kills: list[str | float] = [float(rng.uniform(0.2, 3.0)) for _ in range(5)]
-    order = rng.permutation(len(steps) + len(kills))
-    yield from ([*steps, *kills][i] for i in order)
+    rare = {Step.DECISIONS_SENT, Step.DECISIONS_LANDED, Step.RECOMMENDATIONS_SENT}
+    steps = [f"{step}:{1 if step in rare else rng.integers(1, 4)}" for step in Step]
+    kills = [float(rng.uniform(0.2, 3.0)) for _ in range(5)]
+    faults: list[str | float] = [*steps, *kills]
+    return [faults[i] for i in rng.permutation(len(faults))]
 
 
-async def kill_and_restart(worker: Worker, rng: np.random.Generator) -> list[str]:
-    """Run the schedule; returns the steps that were never passed."""
-    never = []
-    for fault in schedule(rng):
-        if isinstance(fault, str):
-            worker.start(fault)
-            if await asyncio.to_thread(worker.wait, 45) != -9:
-                never.append(fault)
-                worker.kill()
-        else:
-            worker.start()
-            await asyncio.to_thread(worker.ready)
-            await asyncio.sleep(fault)
+async def suffer(worker: Worker, fault: str | float) -> bool:
+    """Start the worker and kill it; whether it died where it should."""
+    if isinstance(fault, str):
+        worker.start(fault)
+        died = await asyncio.to_thread(worker.wait, 60) == -9
+        if not died:
             worker.kill()
+        return died
+    worker.start()
+    await asyncio.to_thread(worker.ready)
+    await asyncio.sleep(fault)
+    worker.kill()
+    return True
+
+
+async def kill_and_restart(worker: Worker, generator: Generator, rng: np.random.Generator) -> list[str]:
+    """The whole schedule, the worker behind the producers each time; the steps that were never passed."""
+    never, faults = [], schedule(rng)
+    share = -(-TOTAL // len(faults))
+    async with idempotent_producer(generator.settings.kafka) as producer:
+        for fault in faults:
+            writing = asyncio.create_task(generator.write(producer, share, SHARE_SECONDS))
+            if not await suffer(worker, fault):
+                never.append(str(fault))
+            await generator.share_written.wait()
+            writing.cancel()
+            await asyncio.gather(writing, return_exceptions=True)
+        await producer.flush()
     return never
 
 
@@ -113,9 +138,7 @@ async def finished(settings: Settings, generator: Generator) -> bool:
     return len(offsets) >= len(generator.sent.interactions) and answered >= generator.sent.requests
 
 
-async def run_schedule(
-    broker: KafkaSettings, tmp_path: Path, *, total: int, seconds: float, seed: int
-) -> dict:
+async def run_schedule(broker: KafkaSettings, tmp_path: Path, *, seed: int) -> dict[str, int]:
     settings = deployment(broker, tmp_path)
     await provision(settings)
     items = [
@@ -124,10 +147,8 @@ async def run_schedule(
     ]
     await write(settings.kafka, Topic.ITEMS, items)
     rng = np.random.default_rng(seed)
-    generator, worker = Generator(settings, total, seconds, seed), Worker(settings, tmp_path)
-    writing = asyncio.create_task(generator.run())
-    never = await kill_and_restart(worker, rng)
-    await writing
+    generator, worker = Generator(settings, seed), Worker(settings, tmp_path)
+    never = await kill_and_restart(worker, generator, rng)
     worker.start()
     try:
         await eventually(lambda: finished(settings, generator), 120)
@@ -145,7 +166,16 @@ async def run_schedule(
 @pytest.mark.slow
 @pytest.mark.timeout(900)
 async def test_killed_at_every_step_on_kafka(kafka, tmp_path):
-    """20,000 events over 60 s, fifteen SIGKILLs, fence on: nothing lost, nothing twice, all answered."""
-    await run_schedule(
-        KafkaSettings(bootstrap=kafka, session_seconds=2.0), tmp_path, total=20_000, seconds=60.0, seed=5
-    )
+    """20,000 events, fifteen SIGKILLs, fence on: nothing lost, nothing twice, everything answered."""
+    await run_schedule(KafkaSettings(bootstrap=kafka, session_seconds=4.0), tmp_path, seed=5)
+
+
+@pytest.mark.embedded
+@pytest.mark.slow
+@pytest.mark.timeout(900)
+async def test_killed_at_every_step_on_the_embedded_broker(tmp_path):
+    """The same without the fence: the checkpoint row alone ends a sweep."""
+    install()
+    with EmbeddedBroker() as broker:
+        kafka = msgspec.convert(broker.settings() | {"fence": "none"}, KafkaSettings)
+        await run_schedule(kafka, tmp_path, seed=6)

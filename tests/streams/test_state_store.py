@@ -75,8 +75,8 @@ async def test_what_is_written_is_restored(deployment):
     """Blocks and checkpoint come back as they were, the newest version of each."""
     async with idempotent_producer(deployment.kafka) as producer:
         writer = LogWriter(producer, topic_name(Topic.STATE, deployment.kafka.namespace))
-        store, found = await take_over(deployment.kafka, 1, writer)
-        assert found.checkpoint is None
+        store = await take_over(deployment.kafka, 1, writer)
+        assert (await restore(deployment.kafka, 1)).checkpoint is None
         await store.write({0: b"a" * 100_000, 3: b"b"}, checkpoint(7))
         await store.write({3: b"c"}, checkpoint(9))
         again = await restore(deployment.kafka, 1)
@@ -93,9 +93,9 @@ async def test_a_stale_owner_is_fenced(kafka, tmp_path):
     await provision(settings)
     async with idempotent_producer(settings.kafka) as producer:
         writer = LogWriter(producer, topic_name(Topic.STATE, settings.kafka.namespace))
-        zombie, _ = await take_over(settings.kafka, 0, writer)
+        zombie = await take_over(settings.kafka, 0, writer)
         await zombie.write({0: b"zombie"}, checkpoint(1))
-        owner, _ = await take_over(settings.kafka, 0, writer)
+        owner = await take_over(settings.kafka, 0, writer)
         await owner.write({0: b"owner"}, checkpoint(2))
         with pytest.raises(FencedError):
             await zombie.write({0: b"late"}, checkpoint(3))

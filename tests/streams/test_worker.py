@@ -1,6 +1,7 @@
 """The event process on a real broker: what goes in comes out once, and bad input harms nobody."""
 
 import asyncio
+import gc
 from contextlib import asynccontextmanager
 
 import msgspec
@@ -23,6 +24,16 @@ from streams.incarnations import reopen
 from streams.kafka import admin
 from streams.provision import provision
 from tests.streams.clients.room import eventually, read, write
+
+pytestmark = pytest.mark.filterwarnings("ignore::ResourceWarning")
+"""A worker that is made to fail leaves sockets that aiokafka closes when they are collected."""
+
+
+@pytest.fixture(autouse=True)
+def _collected():
+    """Collect them here, where it is expected, and not in somebody else's test."""
+    yield
+    gc.collect()
 
 
 def engine_of(settings: Settings) -> Engine:
