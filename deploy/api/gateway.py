@@ -1,6 +1,7 @@
 """Writes canonical events straight to ``events`` and waits for the lists that answer them."""
 
 import asyncio
+import logging
 from collections.abc import Sequence
 from typing import Any
 
@@ -18,7 +19,11 @@ from schemas.settings import KafkaSettings
 from schemas.topics import Topic, topic_name
 from streams.kafka import idempotent_producer
 
+log = logging.getLogger(__name__)
+
 ACK_SECONDS = 5.0
+PROBE_SECONDS = 2.0
+STOP_SECONDS = 3.0
 
 
 class Gateway:
@@ -43,12 +48,14 @@ class Gateway:
             try:
                 await producer.start()
                 self._producer, self._trouble = producer, None
-                await asyncio.Event().wait()
+                while True:
+                    await asyncio.sleep(PROBE_SECONDS)
+                    self._trouble = None if await _answers(producer) else "the broker does not answer"
             except (KafkaError, OSError) as error:
                 self._trouble = f"broker: {error!r}"
             finally:
                 self._producer = None
-                await producer.stop()
+                await _stop(producer)
             await asyncio.sleep(1.0)
 
     async def write(self, events: Sequence[Postable]) -> None:
@@ -59,7 +66,7 @@ class Gateway:
         UnavailableError
             The broker did not acknowledge in time; sending the same events again is harmless.
         """
-        if self._producer is None:
+        if self._producer is None or self._trouble:
             raise UnavailableError(f"no connection to the broker ({self._trouble})")
         try:
             async with asyncio.timeout(ACK_SECONDS):
@@ -104,3 +111,21 @@ class Gateway:
             self._topic, encode_event(event), key=key, partition=partition
         )
         return sent
+
+
+async def _answers(producer: Any) -> bool:
+    """Whether a broker answers: the client itself hides a lost one and tries again for ever."""
+    try:
+        async with asyncio.timeout(ACK_SECONDS):
+            return bool(await producer.client.force_metadata_update())
+    except TimeoutError:  # that is an answer too
+        return False
+
+
+async def _stop(producer: Any) -> None:
+    """Flush and close in bounded time; who sent what is given up here was told 503."""
+    try:
+        async with asyncio.timeout(STOP_SECONDS):
+            await producer.stop()
+    except TimeoutError:
+        log.warning("the broker is away: unacknowledged events are given up")

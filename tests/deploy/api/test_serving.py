@@ -55,9 +55,9 @@ async def serving(settings: Settings) -> AsyncIterator[httpx.AsyncClient]:
             await task
 
 
-async def until_ready(client: httpx.AsyncClient) -> None:
-    async with asyncio.timeout(30):
-        while (await client.get("/readyz")).status_code != 200:  # noqa: ASYNC110
+async def until_ready(client: httpx.AsyncClient, status: int = 200) -> None:
+    async with asyncio.timeout(60):
+        while (await client.get("/readyz")).status_code != status:  # noqa: ASYNC110
             await asyncio.sleep(0.1)
 
 
@@ -212,8 +212,8 @@ async def until(seen: AsyncIterator[tuple[str, str]], name: str, word: str) -> s
     pytest.fail(f"the stream ended before {name} said {word}")
 
 
-async def test_a_broker_that_comes_later(tmp_path: Path) -> None:
-    """Without a broker it is alive, not ready, and says why; when the broker comes it serves."""
+async def test_a_broker_that_comes_later_and_goes(tmp_path: Path) -> None:
+    """Without a broker it is alive, not ready, and says why; with one it serves until that goes."""
     install()
     broker = EmbeddedBroker(free_port(), log=tmp_path / "broker.log")
     settings = settings_of(broker)
@@ -227,6 +227,9 @@ async def test_a_broker_that_comes_later(tmp_path: Path) -> None:
             await provision(settings)
             await until_ready(client)
             assert (await client.post("/v1/events", json=click("ann", "e-1"))).status_code == 202
+        await until_ready(client, 503)
+        assert (await client.get("/readyz")).json()["checks"]["gateway"] == "the broker does not answer"
+        assert (await client.post("/v1/events", json=click("ann", "e-2"))).status_code == 503
 
 
 async def test_a_taken_port_is_named(settings: Settings) -> None:
