@@ -27,8 +27,8 @@ def naive(log, items):
                 if j >= reach.store_window:
                     continue
                 near = reach.floor + (1 - reach.floor) * np.exp(-gap / reach.tau)
-                for p, q, w in ((s, t, 1.0), (t, s, reach.back)):
-                    w *= float(x.weight[r]) * reach.store**j * near
+                for p, q, side in ((s, t, 1.0), (t, s, reach.back)):
+                    w = side * float(x.weight[r]) * reach.store**j * near
                     weight[m, p, q] = weight.get((m, p, q), 0.0) + w
                     out[m, p] = out.get((m, p), 0.0) + w
     return weight, out, count
