@@ -32,8 +32,10 @@ def warm() -> int:
     decisions = engine.recommend(requests, now=START + 41 * MINUTE, seed=1)
     later: list[Event] = [*decisions, *(_answer(n, d) for n, d in enumerate(decisions, 50))]
     _learn(engine, engine.observe(shard, later, _offsets(40, len(later)), broker_ts=_times(50, len(later))))
+    restored = engine.open_shard(0)
+    restored.load_checkpoint(shard.encode_checkpoint())
     for number in shard.dirty_blocks():
-        shard.load_block(shard.encode_block(number))
+        restored.load_block(shard.encode_block(number))
     engine.restore(engine.snapshot())
     return len(decisions)
 

@@ -29,6 +29,9 @@ from schemas.signals import (
 
 C = TypeVar("C", bound=Columns)
 
+NO_ROWS = (InteractionRows.empty(), ExposureRows.empty(), RewardRows.empty())
+NO_CONTEXTS = Contexts.strangers(np.zeros(0, np.int64))
+
 
 class Trigger(NamedTuple):
     """An event that wants a list.
@@ -218,7 +221,7 @@ def _exposures(
 ) -> ExposureRows:
     lists = columns.lists
     if not opened.any():
-        return ExposureRows.empty()
+        return NO_ROWS[1]
     owner = np.repeat(np.arange(len(lists.event)), np.diff(lists.start))
     keep = opened[owner] == 1
     owner = owner[keep]
@@ -253,7 +256,7 @@ def contexts_of(
     at = out.row["event"][: len(rows)]
     chosen = np.flatnonzero(wanted[at])
     if not len(chosen):
-        return np.zeros(0, np.int32), Contexts.strangers(np.zeros(0, np.int64))
+        return np.zeros(0, np.int32), NO_CONTEXTS
     length = np.diff(rows.ctx_start)
     inner = np.repeat(wanted[at] == 1, length)
     n_seen = (out.seen_start[1:] - out.seen_start[:-1])[at[chosen]]
@@ -275,6 +278,22 @@ def starts(lengths: npt.NDArray[Any]) -> Int32:
     out = np.zeros(len(lengths) + 1, np.int32)
     np.cumsum(lengths, out=out[1:])
     return out
+
+
+def join_runs(parts: Sequence[Applied]) -> Applied:
+    """Effects of several runs, one after the other; the cover is the caller's."""
+    return replace(
+        parts[0],
+        accepted=np.concatenate([p.accepted for p in parts]),
+        interactions=join([p.interactions for p in parts]),
+        exposures=join([p.exposures for p in parts]),
+        rewards=join([p.rewards for p in parts]),
+        contexts_at=np.concatenate([p.contexts_at for p in parts]),
+        contexts=join_contexts([p.contexts for p in parts]),
+        opened=[o for p in parts for o in p.opened],
+        counts=np.sum([p.counts for p in parts], axis=0),
+        erased=[e for p in parts for e in p.erased],
+    )
 
 
 def join(parts: Sequence[C]) -> C:

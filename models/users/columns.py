@@ -139,6 +139,8 @@ def collect(events: Sequence[Event], codes: UInt8, items: Interner, sources: Hig
             group = events if len(index) == n else [events[i] for i in index.tolist()]
             collector.facts(kind, index, group)
     index = np.flatnonzero(codes == DECISION)
+    if not len(index):
+        return collector.finish(codes, NO_LISTS, ())
     decisions = [cast("Decision", events[i]) for i in index.tolist()]
     return collector.finish(codes, _lists(decisions, index, items), decisions)
 
@@ -261,3 +263,7 @@ def _lists(decisions: Sequence[Decision], index: Int64, items: Interner) -> List
         explored=np.array([s.explored for s in shown], np.uint8),
         pinned=np.array([s.pinned for s in shown], np.uint8),
     )
+
+
+NO_LISTS = _lists((), np.zeros(0, np.int64), Interner())
+"""Of a run without decisions."""

@@ -8,7 +8,7 @@ from models.contexts import Contexts
 from models.experiments import Experiment
 from models.interning import Interner
 from models.users import attribution, blocks, dedup, folding, history, moving, sections, seen
-from models.users.applied import Applied, contexts_of, join, join_contexts, opened_of, rows_of
+from models.users.applied import NO_CONTEXTS, NO_ROWS, Applied, contexts_of, join_runs, opened_of, rows_of
 from models.users.blocks import Origin
 from models.users.checkpoint import Checkpoint
 from models.users.columns import BARRIER, EventColumns, codes_of, collect
@@ -22,7 +22,7 @@ from schemas.errors import SettingsError
 from schemas.events import Erase, Event, Merge
 from schemas.ids import stable_hash
 from schemas.settings import ExperimentSettings, UserSettings
-from schemas.signals import Arm, ExposureRows, Int32, Int64, InteractionRows, Kind, RewardRows, UInt8, UInt64
+from schemas.signals import Arm, Int32, Int64, Kind, UInt8, UInt64
 
 _HOUR = 3_600_000
 
@@ -153,31 +153,16 @@ class UserShard:
         after = self.cover_end
         to = int(offsets[-1]) if len(offsets) else self.applied
         self.applied = to
-        if not parts:
-            parts = [self._empty(events, offsets)]
-        whole = Applied(
-            self.partition, self.incarnation, after, to, events, offsets,
-            accepted=np.concatenate([p.accepted for p in parts]),
-            interactions=join([p.interactions for p in parts]),
-            exposures=join([p.exposures for p in parts]),
-            rewards=join([p.rewards for p in parts]),
-            contexts_at=np.concatenate([p.contexts_at for p in parts]),
-            contexts=join_contexts([p.contexts for p in parts]),
-            opened=[o for p in parts for o in p.opened],
-            counts=np.sum([p.counts for p in parts], axis=0),
-            erased=[e for p in parts for e in p.erased],
-        )  # fmt: skip
+        whole = parts[0] if len(parts) == 1 else join_runs(parts or [self._empty(events, offsets)])
+        whole.after, whole.to, whole.events, whole.offsets = after, to, events, offsets
         if len(whole):
             self.cover_end = to
         return whole
 
     def _empty(self, events: Sequence[Event], offsets: Int64) -> Applied:
-        nothing = Contexts.strangers(np.zeros(0, np.int64))
         return Applied(
             self.partition, self.incarnation, self.cover_end, self.applied, events, offsets,
-            np.zeros(len(events), np.uint8), InteractionRows.empty(), ExposureRows.empty(),
-            RewardRows.empty(),
-            np.zeros(0, np.int32), nothing,
+            np.zeros(len(events), np.uint8), *NO_ROWS, np.zeros(0, np.int32), NO_CONTEXTS,
         )  # fmt: skip
 
     def _run(
@@ -392,9 +377,15 @@ class UserShard:
         ------
         CorruptBlockError
             Names the block; the state is unchanged.
+        ValueError
+            The shard has people of this block.
         """
         block, arrays, meta = blocks.decode(data, self._origin)
         enlarge(self._state.people, (block + 1) * BLOCK + 1)
+        if self._state.people["flags"][block * BLOCK : (block + 1) * BLOCK].any():
+            raise ValueError(
+                f"block {self.partition}/{block} is in this shard already: load it into a new one"
+            )
         slots = blocks.load(self._state, self.rules, self.names, self.items, block, arrays)
         for row, subject in meta["subjects"]:
             self._subjects[row + block * BLOCK] = subject

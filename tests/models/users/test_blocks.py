@@ -175,3 +175,10 @@ def test_keys_name_partition_and_block() -> None:
     """Block keys and the checkpoint's key differ."""
     assert block_key(3, 12) == b"3/12"
     assert Checkpoint(partition=3).key == b"3/checkpoint"
+
+
+def test_a_block_is_not_loaded_over_people() -> None:
+    """Twice the same block would be twice the history: refused."""
+    shard = crowd()
+    with pytest.raises(ValueError, match="block 3/0 is in this shard already"):
+        shard.load_block(shard.encode_block(0))
