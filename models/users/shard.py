@@ -172,7 +172,7 @@ class UserShard:
         columns = collect(events, codes, self.items, self.water)
         enlarge(self._state.people, self.names.used + len(events) + 1)
         tally = np.zeros(len(Tally), np.int64)
-        user = self._users(columns, tally)
+        user = self._users(columns, clock, tally)
         state = self._ready_state()
         run = input_of(columns, user, offsets, clock, wanted)
         out = new_output(columns, self._marks, wanted)
@@ -196,14 +196,14 @@ class UserShard:
         applied.opened = opened_of(events, columns, offsets, out)
         return applied
 
-    def _users(self, columns: EventColumns, tally: Int64) -> Int32:
+    def _users(self, columns: EventColumns, clock: Int64, tally: Int64) -> Int32:
         """The person of each event, ``NOBODY`` for what is not to be applied; new people are added."""
         names = columns.owners.hashes()
         known = columns.owner >= 0
         alive = known & self.water.is_new(columns.source, columns.source_offset, columns.source_index)
         tally[Tally.REDELIVERED] += int((known & ~alive).sum())
         if self._erased:
-            barred = alive & self._barred(names, columns)
+            barred = alive & self._barred(names, columns, clock)
             tally[Tally.BARRED] += int(barred.sum())
             alive &= ~barred
         create = np.ones(len(names), np.uint8)
@@ -222,13 +222,13 @@ class UserShard:
         if self.experiment.arm_of(self._subjects.get(slot, name)) is Arm.HOLDOUT:
             people["flags"][slot] |= HOLDOUT
 
-    def _barred(self, names: UInt64, columns: EventColumns) -> Mask:
+    def _barred(self, names: UInt64, columns: EventColumns, clock: Int64) -> Mask:
         """Events of erased people from before the erasure: they make nobody come back."""
         erased = np.array(list(self._erased), np.uint64)
         barred = np.append(np.isin(names, erased), np.False_)[columns.owner]
         for i in np.flatnonzero(barred).tolist():
-            until, _ = self._erased[int(names[columns.owner[i]])]
-            barred[i] = columns.ts[i] <= until
+            until, when = self._erased[int(names[columns.owner[i]])]
+            barred[i] = columns.ts[i] <= until and when >= clock[i] - self._memory
         return barred
 
     def _ready_state(self) -> State:
@@ -260,6 +260,7 @@ class UserShard:
         elif isinstance(event, Erase):
             slot = self.slot_of(event.user_id)
             self._erased[int(Packed([event.user_id]).hashes()[0])] = (event.ts, clock)
+            self._erased = {h: e for h, e in self._erased.items() if e[1] >= clock - self._memory}
             if slot != NOBODY:
                 self._remove(slot)
                 applied.erased.append(event.user_id)
@@ -399,7 +400,7 @@ class UserShard:
 
     def checkpoint(self) -> Checkpoint:
         """How far the state has come."""
-        horizon = self.clock - self.rules.id_hours * _HOUR
+        since = self.clock - self._memory
         return Checkpoint(
             partition=self.partition,
             incarnation=self.incarnation,
@@ -408,7 +409,7 @@ class UserShard:
             last_decided=self.last_decided,
             clock=self.clock,
             sources=tuple(self.water.rows()),
-            erased=tuple(sorted((h, ts, at) for h, (ts, at) in self._erased.items() if at >= horizon)),
+            erased=tuple(sorted((h, ts, at) for h, (ts, at) in self._erased.items() if at >= since)),
         )
 
     def encode_checkpoint(self) -> bytes:
@@ -432,6 +433,11 @@ class UserShard:
         self._erased = {h: (ts, at) for h, ts, at in checkpoint.erased}
         for data in saved:
             self.load_block(data)
+
+    @property
+    def _memory(self) -> int:
+        """How long an erasure bars late events, ms."""
+        return self.rules.id_hours * _HOUR
 
     @property
     def _origin(self) -> Origin:

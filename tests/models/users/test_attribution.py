@@ -232,3 +232,14 @@ def test_lists_of_any_length_are_opened(k) -> None:
     rewards = apply(shard, [click(1 + j, item=f"i{j}", at=2) for j in range(k)]).rewards
     assert rewards.position.tolist() == list(range(k))
     assert np.allclose(rewards.propensity, [1 / (j + 2) for j in range(k)], rtol=0, atol=0)
+
+
+def test_an_erasure_is_itself_forgotten_after_a_day() -> None:
+    """Not even the hash of an erased id is kept for ever: live and restored shards forget it alike."""
+    shard = shop()
+    apply(shard, [Erase("ann", T0 + 50_000)], at=[60])
+    assert len(shard.checkpoint().erased) == 1
+    apply(shard, [Tick(T0)], at=[26 * 3600])
+    assert shard.checkpoint().erased == ()
+    for one in (shard, reborn(shard)):
+        assert len(apply(one, [click(5, at=40)], at=[27 * 3600]).interactions) == 1
