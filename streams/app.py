@@ -36,7 +36,7 @@ from streams.writer import LogWriter
 
 RUNS_AHEAD = 8
 RUN_LENGTH = 2000
-DRAIN_SECONDS = 10.0
+DRAIN_SECONDS = 20.0
 
 Clock = Callable[[], int]
 Role = Literal["intake", "users", "learn"]
@@ -292,10 +292,12 @@ async def _runs(stream: Any, runtime: Runtime) -> Any:
 
 def _acknowledgement(app: StreamApp, event: Any) -> Callable[[], None]:
     """How to acknowledge a run; one of a former generation belongs to somebody else."""
+    message = event.message
+    message.value = None  # held until the checkpoint, but not its records
 
     def acknowledge() -> None:
-        if event.message.generation_id == app.generation:
-            event.ack()
+        if message.generation_id == app.generation:
+            message.ack(app.consumer)
 
     return acknowledge
 

@@ -49,7 +49,7 @@ class Delivered(NamedTuple):
 class Cut(NamedTuple):
     """Everything that one checkpoint makes durable, taken in one step."""
 
-    held: list[Delivered]
+    held: list[Callable[[], None]]
     signals: "list[asyncio.Future[None]]"
     blocks: dict[int, bytes]
     checkpoint: Checkpoint
@@ -73,24 +73,17 @@ class Tools(NamedTuple):
 
 
 class Partition:
-    """State and tasks of one partition in one generation of the group.
+    """State and tasks of one partition in one generation of the group; the next takes over again."""
 
-    Parameters
-    ----------
-    generation
-        Of the consumer group: state belongs to one, the next one takes over again.
-    """
-
-    def __init__(self, number: int, generation: int, tools: Tools) -> None:
+    def __init__(self, number: int, tools: Tools) -> None:
         self.number = number
-        self.generation = generation
         self.shard: UserShard | None = None
         self.ready = asyncio.Event()
         self._owned = True
         self._tools = tools
         self._runs: asyncio.Queue[Delivered] = asyncio.Queue(RUNS_WAITING)
         self._open: dict[str, int] = {}
-        self._held: list[Delivered] = []
+        self._held: list[Callable[[], None]] = []
         self._signals: list[asyncio.Future[None]] = []
         self._store: StateStore | None = None
         self._rewrite: dict[int, bytes] = {}
@@ -199,7 +192,7 @@ class Partition:
     def _apply(self, delivered: Delivered, shard: UserShard) -> None:
         batch = delivered.batch
         self._refuse_gap(batch)
-        self._held.append(delivered)
+        self._held.append(delivered.acknowledge)
         records = [r for r in batch.records if r.offset > self._applied]
         if not records:
             return
@@ -285,8 +278,8 @@ class Partition:
             if not await self._write(cut):
                 return
             self._tools.crash(Step.CHECKPOINT_WRITTEN)
-            for delivered in cut.held:
-                delivered.acknowledge()
+            for acknowledge in cut.held:
+                acknowledge()
             size = sum(map(len, cut.blocks.values()))
             self._tools.observer.on_checkpoint(self.number, len(cut.blocks), size, perf_counter() - started)
             self._tools.crash(Step.ACKNOWLEDGED)

@@ -8,6 +8,7 @@ import asyncio
 from collections.abc import Callable, Iterable
 
 from models.requests import ListRequest
+from schemas.errors import UnavailableError
 from streams.partition import Delivered, Partition, Tools
 from streams.tasks import Tasks
 from streams.transport import RecordBatch
@@ -27,6 +28,7 @@ class Users:
         self._tools = tools
         self._tasks = tasks
         self._partitions: dict[int, Partition] = {}
+        self._generation = -1
         self._cancel: dict[int, Callable[[], None]] = {}
         self._closing: set[asyncio.Task[None]] = set()
 
@@ -43,16 +45,17 @@ class Users:
     def assign(self, numbers: Iterable[int], generation: int) -> None:
         """Own these partitions from now on, in a new generation of the group."""
         self.release()
+        self._generation = generation
         tools = self._tools()
         for number in numbers:
-            partition = Partition(number, generation, tools)
+            partition = Partition(number, tools)
             self._partitions[number] = partition
             works = partition.run(), partition.checkpoints(), partition.ticks()
             self._cancel[number] = self._tasks.start(*works)
 
     def release(self) -> None:
         """Own nothing: a rebalance has begun."""
-        gone, self._partitions = self._partitions, {}
+        gone, self._partitions, self._generation = self._partitions, {}, -1
         for number, partition in gone.items():
             partition.release()
             self._cancel.pop(number)()
@@ -68,9 +71,12 @@ class Users:
 
     async def take(self, batch: RecordBatch, generation: int, acknowledge: Callable[[], None]) -> None:
         """Hand a run to its partition; runs of another generation come again."""
+        if generation != self._generation:
+            return
         partition = self._partitions.get(batch.partition)
-        if partition is not None and partition.generation == generation:
-            await partition.take(Delivered(batch, acknowledge))
+        if partition is None:  # acknowledged by nobody, it would hold its partition back for ever
+            raise UnavailableError(f"{batch.topic}/{batch.partition}: delivered, but not assigned")
+        await partition.take(Delivered(batch, acknowledge))
 
     def request(self, trigger: Trigger) -> ListRequest | None:
         """What the engine needs for a list; None when the partition is not ours any more."""

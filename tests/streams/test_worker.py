@@ -23,7 +23,8 @@ from streams.app import create_app, serve, wall_clock
 from streams.incarnations import reopen
 from streams.kafka import admin
 from streams.provision import provision
-from tests.streams.clients.room import eventually, read, write
+from tests.streams.clients.room import eventually as soon
+from tests.streams.clients.room import read, write
 
 pytestmark = pytest.mark.filterwarnings("ignore::ResourceWarning")
 """A worker that is made to fail leaves sockets that aiokafka closes when they are collected."""
@@ -34,6 +35,11 @@ def _collected():
     """Collect them here, where it is expected, and not in somebody else's test."""
     yield
     gc.collect()
+
+
+async def eventually(check):
+    """As soon as it is true; a starved machine has a minute."""
+    return await soon(check, 60.0)
 
 
 def engine_of(settings: Settings) -> Engine:
@@ -55,7 +61,7 @@ async def worker(settings: Settings):
         yield app
     finally:
         stop.set()
-        await asyncio.wait_for(task, 30)
+        await asyncio.wait_for(task, 60)
 
 
 def click(user: str, item: str, n: int, **more) -> tuple[bytes, bytes]:
@@ -198,7 +204,7 @@ async def test_dead_letters_that_cannot_be_written_stop_the_worker(deployment):
     await write(deployment.kafka, Topic.CLICKS, [(b"u", b"x" * 2000)])
     with pytest.raises(UnavailableError, match="dead-letters"):
         async with worker(deployment) as app:
-            await asyncio.wait([app.runtime.failed], timeout=20)
+            await asyncio.wait([app.runtime.failed], timeout=60)
     assert await committed_of(deployment, Topic.CLICKS) == 0
 
 
