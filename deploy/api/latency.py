@@ -6,7 +6,8 @@ from collections import OrderedDict, deque
 EDGES_MS = (1, 2, 5, 10, 20, 50, 100, 200, 500, 1000, 2000, 5000)
 """Upper edges of the histogram's bins; one more bin is open above."""
 
-WINDOW = 2_000
+WINDOW = 5_000
+RECENT_MS = 60_000
 REMEMBERED = 20_000
 
 
@@ -14,7 +15,8 @@ class Latencies:
     """Joins triggers and lists by their record times, whichever is read first.
 
     Both times are the ones that the broker keeps with the records, so what is measured does not
-    depend on when this process reads them.
+    depend on when this process reads them.  The last minute before the newest list counts, and at most
+    ``window`` lists.
 
     Examples
     --------
@@ -29,7 +31,7 @@ class Latencies:
     def __init__(self, window: int = WINDOW, remembered: int = REMEMBERED) -> None:
         self._begun: OrderedDict[str, int] = OrderedDict()
         self._ahead: OrderedDict[str, int] = OrderedDict()
-        self._recent: deque[int] = deque(maxlen=window)
+        self._recent: deque[tuple[int, int]] = deque(maxlen=window)
         self._remembered = remembered
 
     def __len__(self) -> int:
@@ -52,21 +54,23 @@ class Latencies:
         return None
 
     def quantile(self, q: float) -> float | None:
-        """Of the last lists, in ms; None before the first."""
-        ordered = sorted(self._recent)
+        """Of the last minute's lists, in ms; None before the first."""
+        ordered = sorted(value for _, value in self._recent)
         return float(ordered[min(len(ordered) - 1, int(q * len(ordered)))]) if ordered else None
 
     def histogram(self) -> list[int]:
         """Counts per bin of ``EDGES_MS``, the open one last."""
         counts = [0] * (len(EDGES_MS) + 1)
-        for value in self._recent:
+        for _, value in self._recent:
             counts[bisect_left(EDGES_MS, value)] += 1
         return counts
 
     def _measure(self, begun: int, answered: int) -> int:
         # Two producers' clocks may differ by a little: a list is never earlier than its trigger.
         latency = max(0, answered - begun)
-        self._recent.append(latency)
+        self._recent.append((answered, latency))
+        while self._recent[0][0] < answered - RECENT_MS:
+            self._recent.popleft()
         return latency
 
 

@@ -131,7 +131,7 @@ def latency(view: LiveView) -> str:
     ticks = "".join(f"<li>{edge if edge < 1000 else f'{edge // 1000} s'}</li>" for edge in EDGES_MS)
     figures = f'<b class="p50">p50 {duration(p50)}</b> <b class="p99">p99 {duration(p99)}</b>'
     return (
-        f'<p class="figures">{figures} <span class="note">last {len(view.latencies):,} lists, by record times'
+        f'<p class="figures">{figures} <span class="note">{len(view.latencies):,} lists of the last minute'
         f"</span></p>{latency_histogram(view.latencies.histogram(), p50, p99)}"
         f'<ol class="ticks" aria-label="Upper edges, ms">{ticks}<li>∞</li></ol>{_rungs(view)}'
     )

@@ -129,6 +129,16 @@ def test_histogram_counts_every_latency() -> None:
     assert counts[EDGES_MS.index(50)] == 1
 
 
+def test_only_the_last_minute_counts() -> None:
+    """A slow start does not stay in the figures of a system that is fast now."""
+    latencies = Latencies()
+    for n, (at, ms) in enumerate(((0, 9_000), (59_000, 40), (61_000, 30), (75_000, 20))):
+        latencies.on_trigger(f"t-{n}", NOW + at - ms)
+        latencies.on_list(f"t-{n}", NOW + at)
+    assert len(latencies) == 3
+    assert latencies.quantile(0.99) == 40
+
+
 def test_latencies_forget_triggers_without_lists() -> None:
     """Triggers that are never answered do not pile up."""
     latencies = Latencies(remembered=3)
