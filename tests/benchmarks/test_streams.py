@@ -1,0 +1,38 @@
+"""What streaming costs on a real Kafka: limits on ratios to plain loops of the same run, and on latency."""
+
+import pytest
+
+from deploy.benchmarks import intake, latency, poison, users
+from deploy.benchmarks.base import BenchArgs
+
+pytestmark = [pytest.mark.kafka, pytest.mark.slow, pytest.mark.timeout(1200)]
+
+
+def figures(module, kafka: str, runs: int, *, short: bool = False) -> dict[str, float]:
+    options = module.OPTIONS | {"bootstrap": kafka}
+    found: dict[str, float] = module.run(BenchArgs(runs=runs, short=short, options=options)).as_json()[
+        "figures"
+    ]
+    return found
+
+
+def test_state_signals_and_checkpoints_cost_at_most_twenty_plain_reads(kafka):
+    """Intake and user agent with 20,000 people: 0.05 of getmany + msgspec per CPU-second, or more."""
+    assert figures(users, kafka, 3)["ratio_to_plain"] >= 0.05
+
+
+def test_intake_costs_at_most_ten_plain_reads(kafka):
+    """Mapping, validation, cleaning, routing and two acknowledgements."""
+    assert figures(intake, kafka, 3)["ratio_to_plain"] >= 0.1
+
+
+def test_poison_adds_less_than_a_second(kafka):
+    """1,000 messages that cannot be read, among 10,000 good ones."""
+    assert figures(poison, kafka, 3)["added_seconds"] < 1
+
+
+def test_a_click_changes_the_list_at_once(kafka, short):
+    """200 events a second, one broker: half of the lists within 80 ms of their click, 99 % within 200."""
+    found = figures(latency, kafka, 1 if short else 3, short=short)
+    assert found["p50_ms"] <= 80
+    assert found["p99_ms"] <= 200
