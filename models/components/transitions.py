@@ -44,8 +44,8 @@ class Reach:
 
 
 REACHES: Final = (
-    Reach("transitions", 0.9, 0.85, 0.7, 1e12, 1.0),
-    Reach("transitions_minute", 0.95, 0.9, 0.7, 60.0, 0.1),
+    Reach("transitions", 0.9, 0.85, 0.7, 600.0, 0.3),
+    Reach("transitions_minute", 0.97, 0.95, 1.0, 60.0, 0.1),
     Reach("transitions_hour", 0.9, 0.85, 0.7, 3600.0, 0.05),
     Reach("transitions_next", 0.5, 0.5, 0.2, 1e12, 1.0, store_window=3, read_window=2),
 )

@@ -11,6 +11,8 @@ from schemas.catalogue import Item
 from schemas.events import Click
 from schemas.settings import EngineSettings, ExperimentSettings
 
+PENDING = 8
+"""Events that may wait to be applied together; whoever asks for a list sees them all learned."""
 NOBODY_HELD_OUT = ExperimentSettings(name="evaluation", holdout=0.0)
 
 
@@ -30,23 +32,33 @@ class Session:
         self.engine.exclude_seen = exclude_seen
         self.shard = self.engine.open_shard(0)
         self.offset = 0
+        self._waiting: list[Click] = []
 
     def observe(self, event: LogEvent) -> None:
-        """Apply an event and learn from it at once."""
+        """Take an event; it is applied and learned before the next list, with its neighbours in one run."""
         ts = _ms(event.t)
         click = msgspec.convert(
             {
                 "type": "click",
-                "event_id": f"e{self.offset}",
+                "event_id": f"e{self.offset + len(self._waiting)}",
                 "user_id": event.user,
                 "item_id": event.item,
                 "ts": ts,
             },
             Click,
         )
-        offsets, clock = np.array([self.offset], np.int64), np.array([ts], np.int64)
-        self.engine.learn(self.engine.observe(self.shard, [click], offsets, broker_ts=clock))
-        self.offset += 1
+        self._waiting.append(click)
+        if len(self._waiting) >= PENDING:
+            self.flush()
+
+    def flush(self) -> None:
+        """Apply and learn what waits."""
+        events, self._waiting = self._waiting, []
+        if events:
+            offsets = np.arange(self.offset, self.offset + len(events), dtype=np.int64)
+            clock = np.array([e.ts for e in events], np.int64)
+            self.engine.learn(self.engine.observe(self.shard, events, offsets, broker_ts=clock))
+            self.offset += len(events)
 
     def describe(self, item: Item) -> None:
         """Tell the engine of an item."""
@@ -54,12 +66,14 @@ class Session:
 
     def recommend(self, user: str, k: int, t: float, *, exclude_seen: bool) -> list[str]:
         """The fused ranking itself, best first."""
+        self.flush()
         request = ListRequest(shard=self.shard, user_id=user, k=k, exclude_seen=exclude_seen)
         lists = self.engine.rank([request], now=_ms(t))
         return self.engine.items.ids_of(lists.slot[:k].tolist())
 
     def test(self, event: LogEvent) -> Ranks:
         """Places of an event's item in every component's list, by rank fusion and fused."""
+        self.flush()
         request = ListRequest(shard=self.shard, user_id=event.user, k=1)
         places = self.engine.contest([request], [event.item], now=_ms(event.t))
         return {name: int(rank[0]) for name, rank in places.items()}

@@ -107,17 +107,7 @@ def report(tally: Tally, components: Sequence[str], *, as_json: bool) -> None:
         return
     order = ["fused", "rrf", *components]
     rows = [_row(name, summaries[name]) for name in order if name in summaries]
-    headers = (
-        "list",
-        "NDCG@10",
-        "95 % from",
-        "to",
-        "HR@10",
-        "MRR@100",
-        "last half",
-        "cold users",
-        "cold items",
-    )
+    headers = ("list", "NDCG@10", "95 %", "HR@10", "last half", "cold users")
     print_table(headers, rows)
     click.echo(sentence)
 
@@ -126,14 +116,11 @@ def _row(name: str, summary: dict[str, dict[str, float]]) -> tuple[object, ...]:
     whole = summary["all"]
     return (
         name,
-        whole["NDCG@10"],
-        whole["NDCG@10_low"],
-        whole["NDCG@10_high"],
-        whole["HR@10"],
-        whole["MRR@100"],
-        summary["last50"]["NDCG@10"],
-        summary["cold_user"]["NDCG@10"],
-        summary["cold_item"]["NDCG@10"],
+        round(whole["NDCG@10"], 4),
+        f"{whole['NDCG@10_low']:.3f}–{whole['NDCG@10_high']:.3f}",
+        round(whole["HR@10"], 4),
+        round(summary["last50"]["NDCG@10"], 4),
+        round(summary["cold_user"]["NDCG@10"], 4),
     )
 
 
