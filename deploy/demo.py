@@ -30,6 +30,8 @@ FIRST_LIST_SECONDS = 120.0
 """A prepared machine needs a few; the first run after an installation compiles its kernels."""
 
 DEMO_HOLDOUT = 0.2
+DEMO_PARTITIONS, DEMO_LINGER_MS = 2, 8
+"""The embedded broker grows slower with every batch that a partition holds: fewer, fuller batches."""
 Say = Callable[[str], None]
 
 
@@ -59,11 +61,12 @@ def demo_settings(base: Settings, options: DemoOptions, broker: EmbeddedBroker) 
     whole context; a fifth of the people are held out, so that there is something to compare.
     """
     replace = msgspec.structs.replace
+    kafka = replace(base.kafka, **broker.settings(), partitions=DEMO_PARTITIONS, linger_ms=DEMO_LINGER_MS)
     given = base.experiment.holdout
     holdout = DEMO_HOLDOUT if given == ExperimentSettings().holdout else given
     return replace(
         base,
-        kafka=replace(base.kafka, **broker.settings()),
+        kafka=kafka,
         policy=replace(base.policy, context_share=1.0),
         experiment=replace(base.experiment, holdout=holdout),
         learner=replace(base.learner, directory=str(options.directory / "snapshots")),

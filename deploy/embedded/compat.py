@@ -11,6 +11,9 @@ InitProducerId v0, all that aiokafka sends,    ``install`` teaches aiokafka vers
 is answered with UnknownError
 a waiting Fetch does not wake on new data      ``kafka.fetch_wait_ms = 10`` (``SETTINGS``)
 JoinGroup blocks for half a session            ``kafka.session_seconds = 2`` (``SETTINGS``)
+a Fetch that finds records lists all batches   the demo has two partitions, full batches and
+of the partition: CPU grows with what it held  gentle traffic; ``FETCH_WAIT_MS`` of the supervisor
+DeleteRecords closes the connection            none: nothing is deleted before the end
 aborted records are visible to read_committed  none: kill tests of the fence run on a real Kafka
 compaction was never observed                  none: memory is the demo's lifetime
 everything is in memory                        none: ``broker.py`` says so

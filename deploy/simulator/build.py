@@ -34,7 +34,7 @@ class ShopOptions(msgspec.Struct, frozen=True, kw_only=True):
 
     items: Annotated[int, Meta(ge=1)] = 2000
     clones: Annotated[int, Meta(ge=1)] = 1
-    day_seconds: Annotated[float, Meta(gt=0)] = 4.0
+    day_seconds: Annotated[float, Meta(gt=0)] = 10.0
     history_weeks: Annotated[int, Meta(ge=0, le=53)] = 26
     treatment_factor: float = 1.0
     seed: Annotated[int, Meta(ge=0)] = 0

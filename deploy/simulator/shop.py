@@ -105,7 +105,7 @@ class Habits:
         Length of the list that is asked for.
     """
 
-    browse_share: float = 0.5
+    browse_share: float = 1.0
     stay: float = 0.7
     max_views: int = 5
     k: int = 10
