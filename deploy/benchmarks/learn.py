@@ -7,7 +7,7 @@ from deploy.benchmarks.base import BenchArgs, BenchResult, Figure, repeat
 from models.engine import Engine
 from schemas.signals import SignalBlock
 
-OPTIONS = {"items": 2000, "events": 20_000, "people": 2000}
+OPTIONS = {"items": 2000, "events": 20_000, "people": 400}
 
 
 def run(args: BenchArgs) -> BenchResult:

@@ -9,7 +9,7 @@ from models.arena import Arena
 from models.components.base import Queries, ban, offer, unheap
 from models.components.texts import DIMENSION, HashedTexts
 from models.components.transitions import ignored
-from models.jit import fast_kernel, kernel
+from models.jit import fast_kernel
 from schemas.catalogue import Item
 from schemas.embeddings import Embedding
 from schemas.signals import Float32, Int32, UInt8
@@ -192,7 +192,7 @@ def _top(
         unheap(best_values, best_items, size)
 
 
-@kernel
+@fast_kernel
 def _scores(profile: Float32, vector: Float32, start: Int32, item: Int32, out: Float32) -> None:
     for u in range(len(profile)):
         for p in range(start[u], start[u + 1]):
