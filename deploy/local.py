@@ -70,7 +70,7 @@ def start(children: Supervisor, settings: Settings, say: Callable[[str], None]) 
     """Start every role that is installed and configured."""
     absent = absent_roles()
     say(f"broker: {settings.kafka.bootstrap}")
-    say(f"settings: {children.settings_file}")
+    say(f"settings, for other verbs: --settings {children.settings_file}")
     roles = ["stream", "api", "encode", "audit", *(["view"] if settings.redis.url else [])]
     for role in roles:
         if role in absent:

@@ -11,25 +11,13 @@ from pathlib import Path
 import pytest
 
 from deploy.process import free_port
+from tests.e2e.processes import left_after, of_this_run
 
 pytestmark = [pytest.mark.embedded, pytest.mark.slow, pytest.mark.timeout(240)]
 
 DEMO = [sys.executable, "-m", "deploy.cli", "demo"]
 ROOT = Path(__file__).parents[2]
 ENVIRONMENT = {**os.environ, "PYTHONPATH": str(ROOT)}
-
-
-def of_this_run(folder: Path) -> list[str]:
-    """Command lines of living processes that work in a folder."""
-    found = []
-    for process in Path("/proc").glob("[0-9]*"):
-        try:
-            here, words = (process / "cwd").readlink(), (process / "cmdline").read_bytes()
-        except OSError:  # it ended meanwhile, or is not ours
-            continue
-        if here == folder and words:
-            found.append(words.replace(b"\0", b" ").decode())
-    return found
 
 
 def test_people_are_served(tmp_path: Path) -> None:
@@ -90,7 +78,4 @@ def test_a_killed_demo_leaves_nothing_running(tmp_path: Path) -> None:
             if line.startswith("first list after"):
                 break
         demo.kill()
-    deadline = time.monotonic() + 15
-    while time.monotonic() < deadline and of_this_run(tmp_path):
-        time.sleep(0.1)
-    assert of_this_run(tmp_path) == []
+    assert left_after(tmp_path, 15) == []
