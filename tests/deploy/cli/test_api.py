@@ -29,12 +29,16 @@ def test_it_serves_until_asked_to_end(name: str) -> None:
     assert "Traceback" not in err
 
 
-def test_a_taken_port(capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_taken_port() -> None:
     """Field, value and remedy; exit code 1."""
     with socket.create_server(("127.0.0.1", 0)) as other:
         port = other.getsockname()[1]
-        assert run(["api", "--port", str(port)]) == FAILED
-    assert f"error: api.port: 127.0.0.1:{port}: " in capsys.readouterr().err
+        done = subprocess.run(
+            [*COMMAND, "--port", str(port)], capture_output=True, text=True, check=False, timeout=60
+        )
+    assert done.returncode == FAILED
+    assert f"error: api.port: 127.0.0.1:{port}: " in done.stderr
+    assert "Traceback" not in done.stderr
 
 
 @pytest.mark.parametrize("arguments", [["--port", "99999"], ["--port", "web"], ["--prot", "80"], ["now"]])
