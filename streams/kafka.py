@@ -118,13 +118,19 @@ async def connect(client: Any) -> None:
 async def read_range(consumer: Any, topic: str, partition: int, start: int, end: int) -> AsyncIterator[Any]:
     """Records of ``start <= offset < end`` that are still there.
 
-    Ends at ``end`` even where control markers hold the last offsets.
+    Ends at ``end`` even where control markers hold the last offsets.  ``end`` is the end of the log as
+    ``end_offsets`` told it; if the first fetch knows of a later end, that counts: not every broker tells
+    it rightly when a batch has just landed.
     """
     tp = TopicPartition(topic, partition)
     consumer.assign([tp])
     consumer.seek(tp, start)
+    first = True
     while await consumer.position(tp) < end:
-        for records in (await consumer.getmany(tp, timeout_ms=500)).values():
+        got = await consumer.getmany(tp, timeout_ms=500)
+        if first:
+            end, first = max(end, consumer.highwater(tp) or 0), False
+        for records in got.values():
             for record in records:
                 if record.offset >= end:
                     return

@@ -96,6 +96,7 @@ async def scan(
             )
         first = max(start, checkpoint.decide_from if checkpoint is not None else start)
         async for record in read_range(consumer, tp.topic, partition, first, end):
+            end = max(end, record.offset + 1)
             _look(record.value, record.offset, found, make_trigger, pushes=settings.lists.publish == "always")
     return found.result(end)
 
