@@ -88,6 +88,8 @@ class Partition:
         self._store: StateStore | None = None
         self._rewrite: dict[int, bytes] = {}
         self._scan = Scan(0, [], [])
+        self._undecided: list[Trigger] = []
+        self._candidates: dict[int, Trigger] = {}
         self._applied = self._cover = self._delivered = -1
         self._mark = ""
         self._writing = asyncio.Lock()
@@ -156,7 +158,9 @@ class Partition:
         self._scan = await scan(tools.settings, self.number, restored.checkpoint, self._trigger)
         with tools.turn.first():
             self._load(restored)
-        self._open = {t.trigger_id: t.offset for t in self._scan.undecided}
+        self._undecided = [t for t in self._scan.undecided if t.offset <= self._applied]
+        self._candidates = {t.offset: t for t in self._scan.undecided if t.offset > self._applied}
+        self._open = {t.trigger_id: t.offset for t in self._undecided}
         self._open |= dict.fromkeys((d.trigger_id for d in self._scan.decided), self._decide_from(restored))
         if self._scan.decided:
             tools.publish(self.number, self._scan.decided)
@@ -183,7 +187,7 @@ class Partition:
 
     def _release_undecided(self) -> None:
         """The replay is over: what the log shows without a decision is decided now."""
-        undecided, self._scan = self._scan.undecided, self._scan._replace(undecided=[])
+        undecided, self._undecided = self._undecided, []
         for trigger in undecided:
             self._tools.queue.put(trigger)
 
@@ -205,7 +209,7 @@ class Partition:
             self._append(block, records[-1].offset)
             self._trigger_lists(applied)
         self._applied, self._mark = records[-1].offset, mark_of(records[-1])
-        if self._scan.undecided and self._applied + 1 >= self._scan.end:
+        if self._undecided and self._applied + 1 >= self._scan.end:
             self._release_undecided()
         self._tools.observer.on_applied(self.number, len(events), perf_counter() - started)
         self._tools.crash(Step.APPLIED)
@@ -250,12 +254,20 @@ class Partition:
         """Queue the lists that newly applied events ask for; repeats ask for nothing."""
         run = zip(applied.events, applied.offsets.tolist(), strict=True)
         for event, offset in compress(run, applied.accepted.tolist()):
-            if offset < self._scan.end or isinstance(event, Decision):
+            if offset < self._scan.end:
+                self._confirm(offset)
                 continue
-            trigger = self._trigger(event, offset)
+            trigger = None if isinstance(event, Decision) else self._trigger(event, offset)
             if trigger is not None:
                 self._open[trigger.trigger_id] = offset
                 self._tools.queue.put(trigger)
+
+    def _confirm(self, offset: int) -> None:
+        """A replayed event was new: if the log shows no decision for it, it waits for the replay's end."""
+        trigger = self._candidates.pop(offset, None)
+        if trigger is not None:
+            self._open[trigger.trigger_id] = offset
+            self._undecided.append(trigger)
 
     def _trigger(self, event: Event, offset: int) -> Trigger | None:
         lists = self._tools.settings.lists
@@ -311,7 +323,7 @@ class Partition:
             mark=self._mark,
             incarnation=0,
             cover=self._cover,
-            decide_from=min(self._open.values(), default=self._applied + 1),
+            open=tuple(sorted(set(self._open.values()))),
             shard=row,
         )
         return Cut(held, signals, blocks, checkpoint)

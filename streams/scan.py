@@ -36,7 +36,8 @@ class Scan(NamedTuple):
     end
         One past the last offset scanned: triggers before it are accounted for.
     undecided
-        Triggers without a decision, in log order; of one person's pushes only the last.
+        Triggers without a decision, in log order; of one person's pushes only the last.  Those above the
+        checkpoint may be repeats, which only the replay can tell.
     decided
         Logged decisions, in log order, first for each trigger.
     """
@@ -54,9 +55,12 @@ class Open:
         self._decided: dict[str, Recommendation] = {}
 
     def saw_trigger(self, trigger: Trigger) -> None:
-        """A trigger; a push replaces the person's former one."""
-        if trigger.trigger_id not in self._decided:
-            self._triggers[trigger.user_id, trigger.trigger_id if trigger.request else ""] = trigger
+        """A trigger; a push replaces the person's former one, a repeat replaces nothing."""
+        key = trigger.user_id, trigger.trigger_id if trigger.request else ""
+        former = self._triggers.get(key)
+        repeat = former is not None and former.trigger_id == trigger.trigger_id
+        if not repeat and trigger.trigger_id not in self._decided:
+            self._triggers[key] = trigger
 
     def saw_decision(self, found: Recommendation) -> None:
         """A decision; the first for its trigger counts."""
@@ -83,7 +87,13 @@ async def scan(
         The log is not the one that the checkpoint was made from.
     """
     tp = TopicPartition(topic_name(Topic.EVENTS, settings.kafka.namespace), partition)
+    waiting = frozenset(checkpoint.open if checkpoint is not None else ())
+    applied = checkpoint.applied if checkpoint is not None else -1
     found = Open()
+
+    def still_open(event: Event, offset: int) -> Trigger | None:
+        return make_trigger(event, offset) if offset > applied or offset in waiting else None
+
     async with reader(settings.kafka) as consumer:
         start = (await consumer.beginning_offsets([tp]))[tp]
         end = (await consumer.end_offsets([tp]))[tp]
@@ -97,7 +107,7 @@ async def scan(
         first = max(start, checkpoint.decide_from if checkpoint is not None else start)
         async for record in read_range(consumer, tp.topic, partition, first, end):
             end = max(end, record.offset + 1)
-            _look(record.value, record.offset, found, make_trigger, pushes=settings.lists.publish == "always")
+            _look(record.value, record.offset, found, still_open, pushes=settings.lists.publish == "always")
     return found.result(end)
 
 

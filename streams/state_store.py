@@ -40,8 +40,8 @@ class Checkpoint(msgspec.Struct, frozen=True, kw_only=True):
         Life of the ``events`` partition.
     cover
         End of the last signals block.
-    decide_from
-        No trigger below this offset waits for its list to be published.
+    open
+        Offsets, up to ``applied``, of the triggers whose lists are not published yet, ascending.
     shard
         What the user state itself keeps beside its blocks.
     """
@@ -51,8 +51,13 @@ class Checkpoint(msgspec.Struct, frozen=True, kw_only=True):
     mark: str
     incarnation: int
     cover: int
-    decide_from: int
+    open: tuple[int, ...] = ()
     shard: bytes = b""
+
+    @property
+    def decide_from(self) -> int:
+        """No trigger below this offset waits for its list."""
+        return min(self.open, default=self.applied + 1)
 
 
 _encode = msgspec.msgpack.Encoder().encode

@@ -159,6 +159,7 @@ async def run_schedule(broker: KafkaSettings, tmp_path: Path, *, seed: int) -> d
     assert never == [], f"steps that were never passed: {never}\n{worker.log.read_text()[-3000:]}"
     assert status == 0, worker.log.read_text()[-3000:]
     assert found.wrong() == {}
+    assert counts["decided_twice"] == 0
     return counts
 
 

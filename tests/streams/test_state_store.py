@@ -18,7 +18,7 @@ from tests.streams.conftest import deployment_on
 
 
 def checkpoint(applied: int) -> Checkpoint:
-    return Checkpoint(applied=applied, mark="", incarnation=0, cover=-1, decide_from=0)
+    return Checkpoint(applied=applied, mark="", incarnation=0, cover=-1)
 
 
 def row(number: int, data: bytes, sweep: int):

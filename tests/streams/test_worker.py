@@ -16,7 +16,7 @@ from schemas.errors import IncarnationError, InvalidMessageError, UnavailableErr
 from schemas.events import Click, Decision, Tick, decode_event
 from schemas.ids import partition_of
 from schemas.recommendations import Recommendation
-from schemas.settings import Settings
+from schemas.settings import KafkaSettings, Settings
 from schemas.signals import decode_block
 from schemas.topics import Topic, topic_name
 from streams.app import create_app, serve, wall_clock
@@ -25,6 +25,7 @@ from streams.kafka import admin
 from streams.provision import provision
 from tests.streams.clients.room import eventually as soon
 from tests.streams.clients.room import read, write
+from tests.streams.conftest import deployment_on
 
 pytestmark = pytest.mark.filterwarnings("ignore::ResourceWarning")
 """A worker that is made to fail leaves sockets that aiokafka closes when they are collected."""
@@ -195,8 +196,11 @@ def decode_event_of(record):
     return event if isinstance(event, Click) else None
 
 
-async def test_dead_letters_that_cannot_be_written_stop_the_worker(deployment):
+@pytest.mark.kafka
+async def test_dead_letters_that_cannot_be_written_stop_the_worker(kafka, tmp_path):
     """A poison message that dead-letters refuses is neither dropped nor committed: the worker ends."""
+    deployment = deployment_on(KafkaSettings(bootstrap=kafka, session_seconds=6.0), tmp_path)
+    await provision(deployment)
     async with admin(deployment.kafka) as client:
         name = topic_name(Topic.DEAD_LETTERS, deployment.kafka.namespace)
         limit = ConfigResource(ConfigResourceType.TOPIC, name, {"max.message.bytes": "500"})
