@@ -1,0 +1,1 @@
+"""The composition root: command line, roles, embedded broker, simulator, API, metrics and benchmarks."""

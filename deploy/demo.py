@@ -138,6 +138,7 @@ class Demo:
         self.drive = Drive(settings.kafka, self.stocked.shop)
         self.first_list: float | None = None
         self.ended: dict[str, str] = {}
+        self.told: set[str] = set()
 
     async def run(self, stop: asyncio.Event, *, say: Say, line: Say) -> Report:
         """Open the shop; watch it and the roles."""
@@ -177,6 +178,10 @@ class Demo:
             if role not in self.ended:
                 say(f"{role} {why}")
                 self.ended[role] = why
+        for report in self.drive.verdicts.values():
+            if report.verdict == "rollback" and report.action not in self.told:
+                self.told.add(report.action)
+                say(f"auditor: rollback: {report.action}")
 
     async def _report(self, opened: float | None) -> Report:
         ledger, now = self.stocked.shop.ledger, time.monotonic()

@@ -1,0 +1,1 @@
+"""The core: user state, components, fusion, policies, bandits and causal estimators; it knows no I/O."""

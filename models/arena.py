@@ -21,7 +21,7 @@ class Arena:
     >>> arena.reserve(3)
     >>> arena["count"][2] = 5.0
     >>> arena.reserve(1000)
-    >>> arena["count"][2], len(arena["count"]) >= 1000
+    >>> float(arena["count"][2]), len(arena["count"]) >= 1000
     (5.0, True)
     """
 

@@ -13,6 +13,7 @@ from deploy.simulator.shop import Message, Shop
 from schemas.catalogue import Item
 from schemas.errors import UnavailableError
 from schemas.recommendations import Recommendation
+from schemas.reports import CausalReport
 from schemas.settings import KafkaSettings
 from schemas.topics import Topic, topic_name
 from streams.connection import client_options, consumer_options
@@ -22,6 +23,7 @@ TICK_SECONDS = 0.02
 QUIET_SECONDS = 0.5
 _encode = msgspec.json.Encoder().encode
 _lists = msgspec.json.Decoder(Recommendation)
+_reports = msgspec.json.Decoder(CausalReport)
 
 
 class Drive:
@@ -36,6 +38,8 @@ class Drive:
 
     Attributes
     ----------
+    verdicts
+        The auditor's latest report of each metric.
     answered
         Set when the first list has come.
     opened
@@ -45,6 +49,7 @@ class Drive:
     def __init__(self, kafka: KafkaSettings, shop: Shop) -> None:
         self.kafka = kafka
         self.shop = shop
+        self.verdicts: dict[str, CausalReport] = {}
         self.opened = asyncio.Event()
         self.answered = asyncio.Event()
 
@@ -115,8 +120,15 @@ class Drive:
             now = time.monotonic()
             for records in found.values():
                 for record in records:
-                    self.shop.on_list(_lists.decode(record.value), now)
-                    self.answered.set()
+                    self._take(record, now)
+
+    def _take(self, record: Any, now: float) -> None:
+        if record.topic == self._name(Topic.CAUSAL_REPORTS):
+            report = _reports.decode(record.value)
+            self.verdicts[report.metric] = report
+            return
+        self.shop.on_list(_lists.decode(record.value), now)
+        self.answered.set()
 
     async def _send(self, producer: Any, message: Message) -> None:
         key = message.fact.user_id.encode()
@@ -133,12 +145,13 @@ class Drive:
 
     @asynccontextmanager
     async def _consumer(self) -> AsyncIterator[Any]:
-        """A reader of every new list, without a group."""
+        """A reader of every new list and report, without a group."""
         consumer = AIOKafkaConsumer(**consumer_options(self.kafka))
         await connect(consumer)
         try:
             topic = self._name(Topic.RECOMMENDATIONS)
             places = [TopicPartition(topic, p) for p in range(self.kafka.partitions)]
+            places.append(TopicPartition(self._name(Topic.CAUSAL_REPORTS), 0))
             consumer.assign(places)
             await consumer.seek_to_end(*places)
             yield consumer

@@ -248,57 +248,89 @@ def _learn(
 ) -> None:
     item, weight, ctx_start, ctx_item, ctx_gap, ctx_kind = x
     q, a, b, bias = tables
-    q_step, a_step, b_step, bias_step = steps
     rate, tau, floor, negatives = step
-    dimension = q.shape[1]
     lags = np.zeros(LONG, np.float64)
-    user, pull = np.zeros(dimension, np.float32), np.zeros(dimension, np.float32)
-    drawn, logit = np.zeros(negatives + 1, np.int32), np.zeros(negatives + 1, np.float32)
+    user, pull = np.zeros(q.shape[1], np.float32), np.zeros(q.shape[1], np.float32)
+    drawn, slope = np.zeros(negatives + 1, np.int32), np.zeros(negatives + 1, np.float32)
     for r in range(len(item)):
-        target = item[r]
-        if target == 0:
-            continue
-        known[0] = max(known[0], target)
-        if weight[r] <= 0 or known[0] < 2:
+        known[0] = max(known[0], item[r])
+        if item[r] == 0 or weight[r] <= 0 or known[0] < 2:
             continue
         first = ctx_start[r]
         count = min(ctx_start[r + 1] - first, LONG)
         used = _lags(first, count, ctx_item, ctx_gap, ctx_kind, lag, tau, floor, lags)
         scale = 1.0 / np.sqrt(max(used, 1))
         _vector(first, count, ctx_item, ctx_kind, a, b, lags, scale, user)
-        drawn[0] = target
-        n = 1
-        for _ in range(min(negatives, 2 * known[0])):
-            random[0] += np.uint64(0x9E3779B97F4A7C15)
-            other = 1 + np.int64(scramble(random[0]) % np.uint64(known[0]))
-            if other != target:
-                drawn[n] = other
-                n += 1
-        high = np.float32(-1e30)
-        for p in range(n):
-            logit[p] = _dot(user, q[drawn[p]]) + bias[drawn[p]]
-            high = max(high, logit[p])
-        total = np.float32(0.0)
-        for p in range(n):
-            logit[p] = np.exp(logit[p] - high)
-            total += logit[p]
-        pull[:] = 0.0
-        for p in range(n):
-            i = drawn[p]
-            g = (logit[p] / total - (1.0 if p == 0 else 0.0)) * weight[r]
-            for d in range(dimension):
-                pull[d] += g * q[i, d]
-            if used > 0:
-                _nudge(q[i], g, user, q_step, i, rate)
-            bias_step[i] += g * g
-            bias[i] -= rate * g / np.sqrt(bias_step[i] + 1e-12)
+        n = _draw(item[r], known[0], random, drawn)
+        _slopes(user, q, bias, drawn, n, weight[r], slope)
+        _pull(drawn, slope, n, q, pull)
+        _learn_items(drawn, slope, n, user, used > 0, (q, bias), (steps[0], steps[3]), rate)
         for j in range(count):
             i = ctx_item[first + j]
-            if i == 0 or ignored(ctx_kind[first + j]):
-                continue
-            if lags[j] > 1e-4:
-                _nudge(a[i], lags[j], pull, a_step, i, rate)
-            _nudge(b[i], scale, pull, b_step, i, rate)
+            if i != 0 and not ignored(ctx_kind[first + j]):
+                if lags[j] > 1e-4:
+                    _nudge(a[i], lags[j], pull, steps[1], i, rate)
+                _nudge(b[i], scale, pull, steps[2], i, rate)
+
+
+@kernel
+def _draw(target: int, known: int, random: UInt64, drawn: Int32) -> int:
+    """The target and uniform others of the known items; returns how many."""
+    drawn[0] = target
+    n = 1
+    for _ in range(min(len(drawn) - 1, 2 * known)):
+        random[0] += np.uint64(0x9E3779B97F4A7C15)
+        other = 1 + np.int64(scramble(random[0]) % np.uint64(known))
+        if other != target:
+            drawn[n] = other
+            n += 1
+    return n
+
+
+@fast_kernel
+def _slopes(
+    user: Float32, q: Float32, bias: Float32, drawn: Int32, n: int, weight: float, slope: Float32
+) -> None:
+    """Gradient of the log-loss by each drawn item's score."""
+    high = np.float32(-1e30)
+    for p in range(n):
+        slope[p] = _dot(user, q[drawn[p]]) + bias[drawn[p]]
+        high = max(high, slope[p])
+    total = np.float32(0.0)
+    for p in range(n):
+        slope[p] = np.exp(slope[p] - high)
+        total += slope[p]
+    for p in range(n):
+        slope[p] = (slope[p] / total - (1.0 if p == 0 else 0.0)) * weight
+
+
+@fast_kernel
+def _pull(drawn: Int32, slope: Float32, n: int, q: Float32, pull: Float32) -> None:
+    """Gradient by the user vector."""
+    pull[:] = 0.0
+    for p in range(n):
+        for d in range(len(pull)):
+            pull[d] += slope[p] * q[drawn[p], d]
+
+
+@fast_kernel
+def _learn_items(
+    drawn: Int32,
+    slope: Float32,
+    n: int,
+    user: Float32,
+    known: bool,  # noqa: FBT001 - kernels take no keywords
+    tables: tuple[Float32, Float32],
+    steps: tuple[Float32, Float32],
+    rate: float,
+) -> None:
+    """Step of the drawn items; their vectors only where the person's history says something."""
+    for p in range(n):
+        i, g = drawn[p], slope[p]
+        if known:
+            _nudge(tables[0][i], g, user, steps[0], i, rate)
+        steps[1][i] += g * g
+        tables[1][i] -= rate * g / np.sqrt(steps[1][i] + 1e-12)
 
 
 @kernel

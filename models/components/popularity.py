@@ -85,7 +85,7 @@ class Popularity:
         )
         return items, values
 
-    def scores(self, queries: Queries, start: Int32, item: Int32) -> Float32:
+    def scores(self, queries: Queries, start: Int32, item: Int32) -> Float32:  # noqa: ARG002 - not personal
         """Log2 masses now, and the extras."""
         self.arena.reserve(queries.n_items)
         a = self.arena

@@ -90,27 +90,31 @@ def _learn(
     for r in range(len(target)):
         if target[r] < 0 or weight[r] <= 0:
             continue
-        first, end = start[r], start[r + 1]
-        blocks = (0, 1 + maturity[r], 2 + 5 + gap[r])
+        blocks = (0, 1 + maturity[r], 2 + len(MATURITY) + gap[r])
         for f in range(width):
-            w[f] = weights[0, f] + weights[blocks[1], f] + weights[blocks[2], f]
-        logits = np.zeros(end - first)
-        high = -1e300
-        for p in range(end - first):
-            for f in range(width):
-                logits[p] += w[f] * features[first + p, f]
-            high = max(high, logits[p])
-        total = 0.0
-        for p in range(end - first):
-            logits[p] = np.exp(logits[p] - high)
-            total += logits[p]
-        gradient[:] = 0.0
-        for p in range(end - first):
-            g = logits[p] / total
-            for f in range(width):
-                gradient[f] += g * features[first + p, f]
+            w[f] = weights[blocks[0], f] + weights[blocks[1], f] + weights[blocks[2], f]
+        _expected(features[start[r] : start[r + 1]], w, gradient)
         for f in range(width):
-            g = weight[r] * (gradient[f] - features[first + target[r], f])
+            g = weight[r] * (gradient[f] - features[start[r] + target[r], f])
             for block in blocks:
                 squares[block, f] += g * g
                 weights[block, f] -= rate * g / np.sqrt(squares[block, f])
+
+
+@fast_kernel
+def _expected(features: Float32, w: Float64, out: Float64) -> None:
+    """Mean features of the candidates under the softmax of their utilities."""
+    logits = np.zeros(len(features))
+    high = -1e300
+    for p in range(len(features)):
+        for f in range(len(w)):
+            logits[p] += w[f] * features[p, f]
+        high = max(high, logits[p])
+    total = 0.0
+    for p in range(len(features)):
+        logits[p] = np.exp(logits[p] - high)
+        total += logits[p]
+    out[:] = 0.0
+    for p in range(len(features)):
+        for f in range(len(w)):
+            out[f] += logits[p] / total * features[p, f]
