@@ -7,7 +7,7 @@ READY := $(VENV)/.ready
 export OMP_WAIT_POLICY = passive
 export PIP_DISABLE_PIP_VERSION_CHECK = 1
 
-.PHONY: demo test lint format bench faults docs setup wheel clean help
+.PHONY: demo test lint format bench faults docs setup warm wheel clean help
 .DEFAULT_GOAL := help
 
 help:  ## what can be made
@@ -21,6 +21,9 @@ $(READY): pyproject.toml constraints.txt
 	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[embedded,encoder,api,dev]'
 	$(BIN)/python -m models.warm
 	touch $(READY)
+
+warm: $(READY)  ## compile every kernel again, where sources changed
+	$(BIN)/python -m models.warm
 
 demo: $(READY)  ## the whole product on this machine, with real purchases; Ctrl-C ends it
 	$(BIN)/streamwise demo
