@@ -296,6 +296,7 @@ class ApiMetrics:
         )
         self._viewers = _gauge(registry, "page_viewers", "Live pages that are open.")
         self._ndcg = _gauge(registry, "component_ndcg_ratio", "Live prequential NDCG@10.", ["component"])
+        self._drift = _counter(registry, "drift", "Changes of level that adaptive windows found.", ["stream"])
         self._causal = causal
 
     def on_response(self, route: str, status: int, seconds: float) -> None:
@@ -322,6 +323,10 @@ class ApiMetrics:
     def on_report(self, report: CausalReport) -> None:
         """A causal report was read."""
         self._causal.set(report)
+
+    def on_drift(self, stream: str) -> None:
+        """The level of a stream has changed."""
+        self._drift.labels(stream).inc()
 
     def on_unreadable(self, topic: str) -> None:
         """A record could not be read."""

@@ -11,7 +11,10 @@ import numpy as np
 from river.drift import ADWIN
 
 from models.fold import Rows
-from schemas.signals import Kind
+from schemas.signals import Kind, SignalBlock
+
+STREAMS = ("fused reciprocal rank", "click rate")
+"""What a watched block brings."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,15 +78,15 @@ class DriftWatch:
         window = self._windows.get(stream)
         return float(window.estimation) if window else 0.0
 
-    def watch(self, rows: Rows) -> list[Drift]:
+    def watch(self, rows: Rows | SignalBlock) -> list[Drift]:
         """Watch a block: reciprocal rank of each probe's fused list, and clicks per slot shown."""
         found = []
         if len(rows.probes):
             rank = rows.probes.ranks[:, -2].astype(np.float64)
             reciprocal = np.where(rank > 0, 1.0 / np.maximum(rank, 1.0), 0.0)
-            found += self.update("fused reciprocal rank", reciprocal.tolist())
+            found += self.update(STREAMS[0], reciprocal.tolist())
         shown = len(rows.exposures)
         if shown:
             clicks = int((rows.rewards.reward == Kind.CLICK).sum()) if len(rows.rewards) else 0
-            found += self.update("click rate", [min(clicks / shown, 1.0)])
+            found += self.update(STREAMS[1], [min(clicks / shown, 1.0)])
         return found

@@ -17,6 +17,7 @@ from deploy.api.observer import ApiObserver, NullApiObserver
 from deploy.api.scores import RollingScores
 from deploy.api.tape import SECONDS, Entry, Rate, Tape
 from deploy.api.titles import Titles
+from models.drift import DriftWatch
 from schemas.errors import InvalidMessageError
 from schemas.recommendations import Recommendation
 from schemas.reports import CausalReport
@@ -72,6 +73,7 @@ class LiveView:
         self.tape = Tape()
         self.latencies = Latencies()
         self.scores = RollingScores()
+        self.drift = DriftWatch()
         self.titles = Titles()
         self.event_rate = Rate()
         self.list_rate = Rate()
@@ -185,6 +187,8 @@ class LiveView:
         if len(block.probes):
             self.scores.add(block.probes, block.component_names)
             self.observer.on_scores({s.name: s.ndcg for s in self.scores.scores()})
+        for found in self.drift.watch(block):
+            self.observer.on_drift(found.stream)
 
     def _take_report(self, _: str, value: bytes, ts: int, now: int) -> None:
         del ts, now

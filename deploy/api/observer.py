@@ -26,6 +26,9 @@ class ApiObserver(Protocol):
     def on_report(self, report: CausalReport) -> None:
         """A causal report was read."""
 
+    def on_drift(self, stream: str) -> None:
+        """The level of ``stream`` (fused rank, click rate) has changed."""
+
     def on_unreadable(self, topic: str) -> None:
         """A record of one of our own topics could not be read; it was passed over."""
 
@@ -52,6 +55,9 @@ class NullApiObserver:
         """Nothing."""
 
     def on_report(self, report: CausalReport) -> None:
+        """Nothing."""
+
+    def on_drift(self, stream: str) -> None:
         """Nothing."""
 
     def on_unreadable(self, topic: str) -> None:

@@ -2,7 +2,6 @@
 
 from models.bandit.click import ClickPosterior
 from models.bandit.counts import RewardCounts
-from models.bandit.presets import FusionPresets
 from models.bandit.purchase import PurchasePosterior
 from models.causal.ledger import Ledger
 from models.components.factors import Factors
@@ -22,7 +21,6 @@ _FUSION = Engine(EngineSettings()).fusion
 
 FACTORIES = {
     ClickPosterior: ClickPosterior,
-    FusionPresets: FusionPresets,
     Ledger: lambda: Ledger("launch"),
     Factors: lambda: Factors(16, seed=3),
     Head: lambda: Head(_FUSION.feature_names, _FUSION.prior(0.3)),

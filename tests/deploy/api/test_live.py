@@ -189,6 +189,19 @@ def test_probes_of_a_signals_block_reach_the_scores(filled: Filled) -> None:
     }  # fmt: skip
 
 
+def test_a_change_of_level_is_told(filled: Filled) -> None:
+    """A thousand probes of rank 1, then a thousand of rank 10: the adaptive window drops its past, and says so."""
+    told: list[str] = []
+    filled.view.observer.on_drift = told.append  # type: ignore[method-assign]
+    for n, rank in enumerate([1.0, 10.0]):
+        block = SignalBlock(
+            cover=Cover(0, 0, n - 1, n), items=("tea",), probes=probes(np.full((1000, 3), rank)),
+            feature_names=("f",), component_names=("popularity",),
+        )  # fmt: skip
+        filled.take(Topic.SIGNALS, encode_block(block))
+    assert set(told) == {"fused reciprocal rank"}
+
+
 def test_reports_are_kept_once_and_by_experiment(filled: Filled) -> None:
     """A replayed report changes nothing; a new experiment begins a new course."""
     for number in (1, 2, 2, 1):
