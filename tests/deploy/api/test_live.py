@@ -190,7 +190,7 @@ def test_probes_of_a_signals_block_reach_the_scores(filled: Filled) -> None:
 
 
 def test_a_change_of_level_is_told(filled: Filled) -> None:
-    """A thousand probes of rank 1, then a thousand of rank 10: the adaptive window drops its past, and says so."""
+    """A thousand probes of rank 1, then a thousand of rank 10: it says so."""
     told: list[str] = []
     filled.view.observer.on_drift = told.append  # type: ignore[method-assign]
     for n, rank in enumerate([1.0, 10.0]):
