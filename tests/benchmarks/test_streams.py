@@ -26,11 +26,13 @@ def test_intake_costs_at_most_ten_plain_reads(kafka):
     assert figures(intake, kafka, 3)["ratio_to_plain"] >= 0.1
 
 
+@pytest.mark.absolute
 def test_poison_adds_less_than_a_second(kafka):
     """1,000 messages that cannot be read, among 10,000 good ones."""
     assert figures(poison, kafka, 3)["added_seconds"] < 1
 
 
+@pytest.mark.absolute
 def test_a_click_changes_the_list_at_once(kafka, short):
     """200 events a second, one broker: half of the lists within 80 ms of their click, 99 % within 200."""
     found = figures(latency, kafka, 1 if short else 3, short=short)
