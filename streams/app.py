@@ -25,6 +25,7 @@ from streams.kafka import connect, idempotent_producer
 from streams.learner import Learner, Snapshots, Turn
 from streams.lists import Lists
 from streams.observer import NullObserver, StreamObserver
+from streams.pace import Pace
 from streams.partition import Tools
 from streams.ports import EngineLike
 from streams.signals import SignalsTail, SignalsWriter
@@ -68,6 +69,7 @@ class Runtime:
         self.clock = clock
         self.crash = crash
         self.turn = Turn()
+        self.pace = Pace()
         self.incarnations: Incarnations = {}
         self.router = Router(settings, self.incarnations)
         self.draining = False
@@ -128,6 +130,7 @@ class Runtime:
             make_request=self.users.request,
             on_published=self.users.published,
             tasks=self.tasks,
+            pace=self.pace,
             observer=self.observer,
             clock=self.clock,
             crash=self.crash,
@@ -151,6 +154,7 @@ class Runtime:
             letters=self.letters,
             queue=self.queue,
             publish=self.lists.publish,
+            pace=self.pace,
             observer=self.observer,
             clock=self.clock,
             crash=self.crash,

@@ -19,7 +19,7 @@ from typing import Protocol
 
 import numpy as np
 
-from schemas.errors import SnapshotError
+from schemas.errors import CorruptBlockError, SnapshotError
 from schemas.settings import LearnerSettings
 from schemas.signals import Cover, SignalBlock
 from schemas.snapshots import pack, unpack
@@ -182,7 +182,7 @@ class Learner:
         try:
             async for run in self._tail.blocks():
                 for located in run:
-                    self._taken += located.size
+                    self._taken += len(located.data)
                     self._queue.append(located)
                 self._ready.set()
                 self._observer.on_learner_lag(self.lag)
@@ -217,16 +217,18 @@ class Learner:
             self._error = error
 
     def _fold(self, located: Located) -> None:
-        if located.block is None:
+        try:
+            block = located.block()
+        except CorruptBlockError:  # the next block of its partition shows the gap, and stops us
             self.corrupt += 1
         else:
-            for piece in slices(located.block, self._rows):
+            for piece in slices(block, self._rows):
                 started = perf_counter()
                 with self._turn.patient(self._pause):
                     self._engine.learn(piece)
                 self._adapt(perf_counter() - started)
-            self._observer.on_learned(located.offset, len(located.block.interactions), 0.0)
-        self._folded += located.size
+            self._observer.on_learned(located.offset, len(block.interactions), 0.0)
+        self._folded += len(located.data)
         self.next_offset = located.offset + 1
 
     def _adapt(self, seconds: float) -> None:

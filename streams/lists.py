@@ -14,6 +14,7 @@ from schemas.settings import ListSettings
 from streams.crash import CrashPoint, Step
 from streams.learner import Turn
 from streams.observer import StreamObserver
+from streams.pace import Pace
 from streams.ports import EngineLike
 from streams.tasks import Tasks
 from streams.triggers import Trigger, TriggerQueue
@@ -49,6 +50,7 @@ class Lists:
         make_request: MakeRequest,
         on_published: Callable[[int, str], None],
         tasks: Tasks,
+        pace: Pace,
         observer: StreamObserver,
         clock: Callable[[], int],
         crash: CrashPoint,
@@ -62,6 +64,7 @@ class Lists:
         self._make_request = make_request
         self._on_published = on_published
         self._tasks = tasks
+        self._pace = pace
         self._observer = observer
         self._clock = clock
         self._crash = crash
@@ -77,8 +80,8 @@ class Lists:
             if len(self._queue) < self._settings.batch:
                 await asyncio.sleep(self._settings.gather_ms / 1000)
             await self._events.room()
-            self.decide(self._queue.take(self._settings.batch))
-            await asyncio.sleep(0)
+            async with self._pace.heavy():
+                self.decide(self._queue.take(self._settings.batch))
 
     async def drained(self) -> None:
         """Wait until every list decided on is published."""

@@ -27,6 +27,7 @@ from streams.crash import CrashPoint, Step
 from streams.deadletters import DeadLetter, DeadLetters
 from streams.learner import Turn
 from streams.observer import StreamObserver
+from streams.pace import Pace
 from streams.ports import EngineLike
 from streams.scan import Scan, scan
 from streams.signals import SignalsWriter
@@ -36,6 +37,7 @@ from streams.triggers import Trigger, TriggerQueue, trigger_of
 from streams.writer import LogWriter, Outgoing
 
 RUNS_WAITING = 64
+RECORDS_AT_ONCE = 2000
 IDLE_SECONDS = 5.0
 
 
@@ -67,6 +69,7 @@ class Tools(NamedTuple):
     letters: DeadLetters
     queue: TriggerQueue
     publish: Callable[[int, list[Recommendation]], None]
+    pace: Pace
     observer: StreamObserver
     clock: Callable[[], int]
     crash: CrashPoint
@@ -128,9 +131,9 @@ class Partition:
             self._heard = perf_counter()
             await self._tools.queue.room()
             await self._tools.letters.room()
-            if self.owned() and self.shard is not None:
-                self._apply(delivered, self.shard)
-            await asyncio.sleep(0)
+            async with self._tools.pace.heavy():
+                if self.owned() and self.shard is not None:
+                    self._apply(self._take_waiting(delivered), self.shard)
 
     async def checkpoints(self) -> None:
         """Write a checkpoint at each interval."""
@@ -193,11 +196,19 @@ class Partition:
 
     # -- applying
 
-    def _apply(self, delivered: Delivered, shard: UserShard) -> None:
-        batch = delivered.batch
-        self._refuse_gap(batch)
+    def _take_waiting(self, delivered: Delivered) -> list[Record]:
+        """New records of a run and of those that have come behind it: many small ones cost like one."""
+        records = self._admit(delivered)
+        while len(records) < RECORDS_AT_ONCE and not self._runs.empty():
+            records += self._admit(self._runs.get_nowait())
+        return records
+
+    def _admit(self, delivered: Delivered) -> list[Record]:
+        self._refuse_gap(delivered.batch)
         self._held.append(delivered.acknowledge)
-        records = [r for r in batch.records if r.offset > self._applied]
+        return [r for r in delivered.batch.records if r.offset > self._applied]
+
+    def _apply(self, records: list[Record], shard: UserShard) -> None:
         if not records:
             return
         started = perf_counter()

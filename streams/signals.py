@@ -8,7 +8,7 @@ from aiokafka import AIOKafkaConsumer, TopicPartition
 from aiokafka.errors import NoOffsetForPartitionError, OffsetOutOfRangeError
 
 from schemas.control import ControlRow
-from schemas.errors import CorruptBlockError, IncarnationError
+from schemas.errors import IncarnationError
 from schemas.settings import KafkaSettings
 from schemas.signals import SignalBlock, decode_block, encode_block
 from schemas.topics import Topic, topic_name
@@ -36,18 +36,20 @@ class SignalsWriter:
 
 
 class Located(NamedTuple):
-    """A block of the log.
-
-    Attributes
-    ----------
-    block
-        None for a record whose bytes are damaged; ``error`` says how.
-    """
+    """A block of the log, not decoded yet."""
 
     offset: int
-    size: int
-    block: SignalBlock | None
-    error: CorruptBlockError | None = None
+    data: bytes
+
+    def block(self) -> SignalBlock:
+        """Decode it.
+
+        Raises
+        ------
+        CorruptBlockError
+            Its bytes are damaged.
+        """
+        return decode_block(self.data)
 
 
 class SignalsTail:
@@ -88,7 +90,7 @@ class SignalsTail:
                 except (OffsetOutOfRangeError, NoOffsetForPartitionError) as error:
                     raise self._lost(f"{error!r}") from error
                 self.end = max(self.end, consumer.highwater(self._tp) or 0)
-                yield [_locate(r) for r in got.get(self._tp, [])]
+                yield [Located(r.offset, r.value) for r in got.get(self._tp, [])]
                 await asyncio.sleep(0)
         finally:
             await consumer.stop()
@@ -106,10 +108,3 @@ class SignalsTail:
             f"{self._tp.topic}: wanted from offset {self._offset}, but {why}: "
             "start from a snapshot that the log still reaches, or restore the log from a backup"
         )
-
-
-def _locate(record: Any) -> Located:
-    try:
-        return Located(record.offset, len(record.value), decode_block(record.value))
-    except CorruptBlockError as error:
-        return Located(record.offset, len(record.value), None, error)
