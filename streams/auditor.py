@@ -18,7 +18,7 @@ from models.causal.ledger import Ledger
 from models.causal.verdict import Plan, check, order
 from models.fold import FoldLog
 from schemas.control import PolicySwitch
-from schemas.errors import UnavailableError
+from schemas.errors import CorruptBlockError, UnavailableError
 from schemas.reports import CausalReport
 from schemas.settings import Settings
 from schemas.signals import Kind, SignalBlock
@@ -189,11 +189,13 @@ class Auditor:
         rows = 0
         for located in run:
             self._next = located.offset + 1
-            if located.block is None:
-                self._observer.on_corrupt(located.offset, str(located.error))
+            try:
+                block = located.block()
+            except CorruptBlockError as error:
+                self._observer.on_corrupt(located.offset, str(error))
                 continue
-            self._books.learn(located.block)
-            rows += len(located.block.exposures) + len(located.block.rewards)
+            self._books.learn(block)
+            rows += len(block.exposures) + len(block.rewards)
         self._observer.on_folded(rows, max(0, tail.end - self._next))
 
     async def _audit(self, out: "_Out") -> tuple[CausalReport, ...]:
