@@ -4,7 +4,7 @@ import asyncio
 import importlib.util
 import time
 from collections.abc import Callable
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from pathlib import Path
 
 import msgspec
@@ -214,9 +214,11 @@ async def read_reports(settings: Settings) -> list[CausalReport]:
         consumer.assign([place])
         end = (await consumer.end_offsets([place]))[place]
         found: list[CausalReport] = []
-        while len(found) < end:
+        while await consumer.position(place) < end:
             for records in (await consumer.getmany(timeout_ms=200)).values():
-                found += [msgspec.json.decode(record.value, type=CausalReport) for record in records]
+                for record in records:
+                    with suppress(msgspec.DecodeError):  # somebody else's record
+                        found.append(msgspec.json.decode(record.value or b"", type=CausalReport))
         return found
     finally:
         await consumer.stop()

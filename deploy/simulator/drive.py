@@ -123,11 +123,15 @@ class Drive:
                     self._take(record, now)
 
     def _take(self, record: Any, now: float) -> None:
-        if record.topic == self._name(Topic.CAUSAL_REPORTS):
-            report = _reports.decode(record.value)
-            self.verdicts[report.metric] = report
+        try:
+            if record.topic == self._name(Topic.CAUSAL_REPORTS):
+                report = _reports.decode(record.value or b"")
+                self.verdicts[report.metric] = report
+                return
+            shown = _lists.decode(record.value or b"")
+        except msgspec.DecodeError:  # somebody else's record: the shop goes on
             return
-        self.shop.on_list(_lists.decode(record.value), now)
+        self.shop.on_list(shown, now)
         self.answered.set()
 
     async def _send(self, producer: Any, message: Message) -> None:
