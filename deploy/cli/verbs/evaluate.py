@@ -17,6 +17,7 @@ from models.evaluation.prequential import LogEvent, Tally, in_order, run, verdic
 from models.evaluation.session import Session
 from schemas.catalogue import Item
 from schemas.errors import InvalidMessageError
+from schemas.ids import MAX_ID_LENGTH
 from schemas.settings import EngineSettings
 
 COLUMNS = {"user": "user_id", "item": "item_id", "t": "ts"}
@@ -179,13 +180,22 @@ def read_log(path: Path) -> Iterator[LogEvent]:
         Names line and field, the value and the remedy.
     """
     with path.open(newline="", encoding="utf-8", errors="replace") as source:
-        rows = (
-            _json_rows(source)
-            if path.suffix in {".jsonl", ".ndjson", ".json"}
-            else enumerate(csv.DictReader(source), 2)
-        )
-        for number, row in rows:
+        lines = path.suffix in {".jsonl", ".ndjson", ".json"}
+        for number, row in _json_rows(source) if lines else _csv_rows(path, source):
             yield _event(number, row)
+
+
+def _csv_rows(path: Path, source: Any) -> Iterator[tuple[int, dict[str, Any]]]:
+    reader = csv.DictReader(source)
+    try:
+        header = reader.fieldnames or ()
+        for ours, theirs in COLUMNS.items():
+            if ours not in header and theirs not in header:
+                raise InvalidMessageError(f"{path.name}: header", list(header), f"give a column {ours!r}")
+        yield from enumerate(reader, 2)
+    except csv.Error as error:
+        remedy = "a CSV file with a header, every field under 128 KiB"
+        raise InvalidMessageError(f"line {reader.line_num + 1}", str(error), remedy) from error
 
 
 def _json_rows(source: Any) -> Iterator[tuple[int, dict[str, Any]]]:
@@ -193,7 +203,7 @@ def _json_rows(source: Any) -> Iterator[tuple[int, dict[str, Any]]]:
         if line.strip():
             try:
                 row = json.loads(line)
-            except json.JSONDecodeError as error:
+            except (json.JSONDecodeError, RecursionError) as error:
                 raise InvalidMessageError(f"line {number}", line[:80], "one JSON object a line") from error
             if not isinstance(row, dict):
                 raise InvalidMessageError(f"line {number}", line[:80], "one JSON object a line")
@@ -205,9 +215,13 @@ def _event(number: int, row: dict[str, Any]) -> LogEvent:
     for name, value in found.items():
         if value is None or value == "":
             raise InvalidMessageError(f"line {number}.{name}", value, f"give a column {name!r}")
+        if len(str(value)) > MAX_ID_LENGTH:
+            raise InvalidMessageError(
+                f"line {number}.{name}", value, f"give at most {MAX_ID_LENGTH} characters"
+            )
+    value = _value(number, row)
     try:
         t = float(str(found["t"]))
-        value = float(row.get("value") or 1.0)
     except (TypeError, ValueError) as error:
         raise InvalidMessageError(
             f"line {number}.t", found["t"], "seconds since the epoch, a number"
@@ -217,3 +231,16 @@ def _event(number: int, row: dict[str, Any]) -> LogEvent:
     if not (np.isfinite(t) and 0 <= t < 2.5e11):
         raise InvalidMessageError(f"line {number}.t", t, "seconds since the epoch, 1970 to 9999")
     return LogEvent(str(found["user"]), str(found["item"]), t, value)
+
+
+def _value(number: int, row: dict[str, Any]) -> float:
+    given = row.get("value")
+    if given is None or given == "":
+        return 1.0
+    try:
+        value = float(given)
+    except (TypeError, ValueError):
+        value = float("nan")
+    if not np.isfinite(value):
+        raise InvalidMessageError(f"line {number}.value", given, "a finite number, or nothing")
+    return value or 1.0

@@ -48,12 +48,33 @@ def test_table_and_verdict(log):
         ("u,i,-7", "line 2.t"),
         ("u,i,inf", "line 2.t"),
         ("u,i,1e30", "line 2.t"),
+        ("u" * 2000 + ",i,5", "line 2.user"),
+        ("u" * 200_000 + ",i,5", "line 2"),
     ],
 )
 def test_bad_lines_are_named(tmp_path, capsys, line, names):
     """Exit code 2 and one sentence that names line and field."""
     path = tmp_path / "bad.csv"
     path.write_text(f"user,item,t\n{line}\n")
+    assert run(["evaluate", str(path)]) == 2
+    assert names in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "names"),
+    [
+        ("a.csv", "", "column 'user'"),
+        ("a.csv", "\0\ufffd", "column 'user'"),
+        ("a.csv", "user,product,t\n", "column 'item'"),
+        ("a.csv", "user,item,t,value\nu,i,5,nan\n", "line 2.value"),
+        ("a.csv", "user,item,t,value\nu,i,5,much\n", "line 2.value"),
+        ("a.jsonl", "[" * 100_000, "line 1"),
+    ],
+)
+def test_bad_files_are_named(tmp_path, capsys, name, text, names):
+    """A file without the columns is an error, not a log in which nothing could be tested."""
+    path = tmp_path / name
+    path.write_text(text)
     assert run(["evaluate", str(path)]) == 2
     assert names in capsys.readouterr().err
 
