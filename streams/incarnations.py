@@ -8,7 +8,9 @@ deleted before it was read are thereby named, and nothing is skipped in silence.
 commit starts at the beginning because we commit the beginning, not because a client decides it.
 """
 
+import asyncio
 from collections.abc import Iterable, Mapping
+from time import monotonic
 from typing import Any
 
 from aiokafka import AIOKafkaConsumer, TopicPartition
@@ -132,20 +134,27 @@ async def reopen(settings: Settings, topic: str) -> Incarnations:
 
 
 async def commit(settings: Settings, offsets: dict[Any, Any]) -> None:
-    """Commit for the group from outside; the broker refuses it while the group has members."""
-    consumer = AIOKafkaConsumer(
-        **connection(settings.kafka), group_id=settings.kafka.group, enable_auto_commit=False
-    )
-    await connect(consumer)
-    try:
-        consumer.assign(list(offsets))
-        await consumer.commit(offsets)
-    except KafkaError as error:
-        raise UnavailableError(
-            f"{settings.kafka.group}: offsets cannot be set ({error!r}): stop its workers first"
-        ) from error
-    finally:
-        await consumer.stop()
+    """Commit for the group from outside; the broker refuses it while the group has members.
+
+    A member that has just left may count as one until its session is over: hence the patience.
+    """
+    group, patience = settings.kafka.group, 2 * settings.kafka.session_seconds
+    deadline = monotonic() + patience
+    while True:
+        consumer = AIOKafkaConsumer(**connection(settings.kafka), group_id=group, enable_auto_commit=False)
+        await connect(consumer)
+        try:
+            consumer.assign(list(offsets))
+            await consumer.commit(offsets)
+        except KafkaError as error:
+            if monotonic() > deadline:
+                remedy = "stop its workers first"
+                raise UnavailableError(f"{group}: offsets cannot be set ({error!r}): {remedy}") from error
+        else:
+            return
+        finally:
+            await consumer.stop()
+        await asyncio.sleep(0.5)
 
 
 async def _committed(settings: Settings, partitions: list[Any]) -> dict[Any, Any]:

@@ -247,8 +247,14 @@ async def test_an_idle_partition_is_told_the_time(deployment):
         await eventually(ticked)
 
 
-async def test_a_topic_that_was_recreated_is_named(deployment):
-    """Offsets of the former life mean nothing in the new one: the worker refuses to start, and says why."""
+@pytest.mark.kafka
+async def test_a_topic_that_was_recreated_is_named(kafka, tmp_path):
+    """Offsets of the former life mean nothing in the new one: the worker refuses to start, and says why.
+
+    (The embedded broker lets nobody set offsets of a group that once had members.)
+    """
+    deployment = deployment_on(KafkaSettings(bootstrap=kafka, session_seconds=6.0), tmp_path)
+    await provision(deployment)
     await write(deployment.kafka, Topic.CLICKS, [click(f"u{n}", "i1", n) for n in range(50)])
     async with worker(deployment):
 
