@@ -16,14 +16,6 @@ def kernel(function: Callable[P, R]) -> Callable[P, R]:
 
     Kernels go through rows one by one, in order, so that how rows were packed into blocks cannot
     matter.  Floating point follows IEEE order; see ``fast_kernel`` for the exception.
-
-    Examples
-    --------
-    >>> @kernel
-    ... def twice(x: int) -> int:
-    ...     return 2 * x
-    >>> twice(4)
-    8
     """
     return cast("Callable[P, R]", numba.njit(nogil=True, cache=True, error_model="numpy")(function))
 
@@ -39,17 +31,6 @@ def fast_kernel(function: Callable[P, R]) -> Callable[P, R]:
 
 def inner_kernel(function: Callable[P, R]) -> Callable[P, R]:
     """Compile a kernel that only other kernels call: without the door from Python, which costs start-up.
-
-    Examples
-    --------
-    >>> @inner_kernel
-    ... def half(x: int) -> int:
-    ...     return x // 2
-    >>> @kernel
-    ... def quarter(x: int) -> int:
-    ...     return half(half(x))
-    >>> quarter(8)
-    2
     """
     compiled = numba.njit(
         nogil=True, cache=True, error_model="numpy", no_cpython_wrapper=True, no_cfunc_wrapper=True
