@@ -30,8 +30,7 @@ def fast_kernel(function: Callable[P, R]) -> Callable[P, R]:
 
 
 def inner_kernel(function: Callable[P, R]) -> Callable[P, R]:
-    """Compile a kernel that only other kernels call: without the door from Python, which costs start-up.
-    """
+    """Compile a kernel that only other kernels call: without the door from Python, which costs start-up."""
     compiled = numba.njit(
         nogil=True, cache=True, error_model="numpy", no_cpython_wrapper=True, no_cfunc_wrapper=True
     )(function)
