@@ -42,10 +42,10 @@ format: $(READY)  ## let ruff mend what it can
 	$(BIN)/ruff format .
 
 bench: $(READY)  ## every benchmark against its limit, beside a peer in the same run (long)
-	$(BIN)/python -m pytest tests/benchmarks -o norecursedirs= --timeout 1800 $(ARGS)
+	$(BIN)/python -m pytest tests/benchmarks -o 'norecursedirs=.* build dist' --timeout 1800 $(ARGS)
 
 faults: $(READY)  ## kill things on a real Kafka (long)
-	$(BIN)/python -m pytest tests/faults -o norecursedirs= --timeout 3600 $(ARGS)
+	$(BIN)/python -m pytest tests/faults -o 'norecursedirs=.* build dist' --timeout 3600 $(ARGS)
 
 docs: $(READY)  ## regenerate what is generated: JSON Schema, the settings reference
 	$(BIN)/streamwise schemas
