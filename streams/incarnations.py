@@ -21,6 +21,7 @@ from schemas.errors import IncarnationError, UnavailableError
 from schemas.settings import Settings
 from schemas.topics import Topic, topic_name
 from streams.kafka import admin, connect, connection, idempotent_producer, insist, read_range, reader
+from streams.state_store import number_of
 from streams.transport import mark_of
 
 Incarnations = dict[tuple[str, int], int]
@@ -76,9 +77,12 @@ async def _lives(consumer: Any, settings: Settings) -> Incarnations:
     start, end = (await consumer.beginning_offsets([tp]))[tp], (await consumer.end_offsets([tp]))[tp]
     lives: Incarnations = {}
     async for record in read_range(consumer, tp.topic, 0, start, end):
-        if record.key.startswith(LIFE):
-            topic, _, partition = record.key.removeprefix(LIFE).decode().rpartition("/")
-            lives[topic, int(partition)] = int(record.value)
+        key = record.key or b""
+        if key.startswith(LIFE):
+            topic, _, partition = key.removeprefix(LIFE).rpartition(b"/")
+            lives[topic.decode(errors="replace"), number_of(partition, b"")] = number_of(
+                record.value or b"", b""
+            )
     return lives
 
 

@@ -90,7 +90,7 @@ class SignalsTail:
                 except (OffsetOutOfRangeError, NoOffsetForPartitionError) as error:
                     raise self._lost(f"{error!r}") from error
                 self.end = max(self.end, consumer.highwater(self._tp) or 0)
-                yield [Located(r.offset, r.value) for r in got.get(self._tp, [])]
+                yield [Located(r.offset, r.value or b"") for r in got.get(self._tp, [])]
                 await asyncio.sleep(0)
         finally:
             await consumer.stop()

@@ -8,7 +8,7 @@ which events are applied in it), and a block counts only if a checkpoint row rea
 sweep that never ended is ignored, and what it overwrote is written again before compaction may come.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any, NamedTuple, Protocol
 
 import msgspec
@@ -214,13 +214,19 @@ class Sweeps:
         self._checkpoint: Checkpoint | None = None
 
     def take(self, record: Any) -> None:
-        """A block, which waits for its checkpoint row, or the row, which ends sweeps."""
-        if record.key.startswith(BLOCK):
-            sweep = next((int(v) for k, v in record.headers if k == SWEEP), 0)
-            self._open.append((sweep, int(record.key.removeprefix(BLOCK)), record.value))
-        if record.key != CHECKPOINT_KEY:
+        """A block, which waits for its checkpoint row, or the row, which ends sweeps.
+
+        Raises
+        ------
+        CorruptBlockError
+            The record is none that a worker writes: its key, its value or its sweep is damaged.
+        """
+        key, value = record.key or b"", record.value or b""
+        if key.startswith(BLOCK):
+            self._open.append((_sweep(record.headers), number_of(key, BLOCK), value))
+        if key != CHECKPOINT_KEY:
             return
-        self._checkpoint = checkpoint = _read_checkpoint(record.value)
+        self._checkpoint = checkpoint = _read_checkpoint(value)
         for sweep, number, block in self._open:
             if sweep <= checkpoint.applied:
                 self._blocks[number] = block
@@ -230,6 +236,24 @@ class Sweeps:
         """What the log amounts to."""
         unfinished = {number for _, number, _ in self._open}
         return Restored(self._checkpoint, self._blocks, frozenset(unfinished & self._blocks.keys()))
+
+
+def number_of(key: bytes, prefix: bytes) -> int:
+    """The number behind a key's prefix.
+
+    Raises
+    ------
+    CorruptBlockError
+        There is none.
+    """
+    digits = key.removeprefix(prefix)
+    if not digits.isdigit():
+        raise CorruptBlockError("state key", key, "not a key that a worker writes: restore the state topic")
+    return int(digits)
+
+
+def _sweep(headers: Iterable[tuple[str, bytes]]) -> int:
+    return next((number_of(v, b"") for k, v in headers if k == SWEEP), 0)
 
 
 def _read_checkpoint(data: bytes) -> Checkpoint:

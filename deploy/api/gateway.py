@@ -78,12 +78,13 @@ class Gateway:
     async def ask(self, request: Request, deadline_ms: float) -> Recommendation:
         """The list that answers ``request``.
 
-        When it does not come in time, the person's newest list, marked with the rung ``last-good``.
+        When it does not come in time, the person's newest list, marked with the rung ``last-good``; but a
+        request that says what may be listed is answered by nothing else than its own list.
 
         Raises
         ------
         DeadlineError
-            No answer, and no older list either.
+            No answer, and no older list that could stand for it.
         """
         newest = self._view.lists.newest(request.user_id, request.surface)
         if newest is not None and newest.trigger_id == request.request_id:
@@ -98,7 +99,13 @@ class Gateway:
 
     def _last_good(self, request: Request, deadline_ms: float) -> Recommendation:
         newest = self._view.lists.newest(request.user_id, request.surface)
-        if newest is None:
+        if (
+            newest is None
+            or not newest.items
+            or request.candidates is not None
+            or request.filters
+            or request.query
+        ):
             remedy = "ask again with the same request_id, allow more time, or see /readyz"
             raise DeadlineError("deadline_ms", deadline_ms, remedy)
         reason = f"no answer within {deadline_ms:g} ms"

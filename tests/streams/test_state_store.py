@@ -7,12 +7,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from schemas.errors import FencedError
+from schemas.errors import CorruptBlockError, FencedError
 from schemas.settings import KafkaSettings
 from schemas.topics import Topic, topic_name
 from streams.kafka import idempotent_producer
 from streams.provision import provision
-from streams.state_store import CHECKPOINT_KEY, Checkpoint, Sweeps, block_row, restore, take_over
+from streams.state_store import BLOCK, CHECKPOINT_KEY, Checkpoint, Sweeps, block_row, restore, take_over
 from streams.writer import LogWriter
 from tests.streams.conftest import deployment_on
 
@@ -49,6 +49,25 @@ def test_a_block_of_an_unfinished_sweep_never_joins_a_later_one():
     """After a crash in sweep 30, a sweep that ends at 20 does not adopt its blocks."""
     found = restored(row(1, b"old", 10), end(10), row(1, b"crashed", 30), row(2, b"x", 20), end(20))
     assert found.blocks == {1: b"old", 2: b"x"}
+
+
+@pytest.mark.parametrize("key", [BLOCK, BLOCK + b"x", BLOCK + b"-1"])
+def test_a_record_that_no_worker_wrote_is_named(key):
+    """Junk on the state topic stops a takeover with a sentence, not with a traceback."""
+    with pytest.raises(CorruptBlockError, match="state key"):
+        restored(SimpleNamespace(key=key, value=b"junk", headers=[]))
+
+
+@pytest.mark.parametrize("value", [None, b"", b"junk"])
+def test_a_checkpoint_row_without_content_is_named(value):
+    """A tombstone or junk under the checkpoint's key is damage, and said to be."""
+    with pytest.raises(CorruptBlockError, match="checkpoint"):
+        restored(SimpleNamespace(key=CHECKPOINT_KEY, value=value, headers=[]))
+
+
+def test_records_of_others_are_passed_over():
+    """A record without a key is nobody's state."""
+    assert restored(SimpleNamespace(key=None, value=None, headers=[])).blocks == {}
 
 
 def test_compaction_may_remove_all_but_the_last_of_each_key():
