@@ -220,6 +220,17 @@ async def committed_of(settings: Settings, topic: Topic) -> int:
     return sum(max(0, known.offset) for known in found.values())
 
 
+@pytest.mark.parametrize("junk", [None, b"", b"SWB1junk"], ids=["tombstone", "empty", "junk"])
+async def test_junk_on_the_signals_log_harms_nobody(deployment, junk):
+    """What is no block is passed over by the learner, and lists go on."""
+    await furnish(deployment)
+    async with worker(deployment) as app:
+        await write(deployment.kafka, Topic.SIGNALS, [(b"control", junk)])
+        await write(deployment.kafka, Topic.REQUESTS, [ask("u1", 1)])
+        await eventually(lambda: answered(deployment, {"q1"}))
+        await eventually(lambda: app.runtime.learner.lag == 0 and app.runtime.learner.corrupt == 1)
+
+
 async def test_a_switch_of_policy_is_obeyed_from_the_next_batch(deployment):
     """A control row of the signals log changes who serves; a stale one changes nothing."""
     await furnish(deployment)

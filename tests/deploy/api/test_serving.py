@@ -176,6 +176,9 @@ async def test_the_deadline_decides(client: httpx.AsyncClient, settings: Setting
     answer = (await client.post("/v1/requests?deadline_ms=300", json={"user_id": "ann"})).json()
     assert (answer["trigger_id"], answer["rung"]) == ("old", "last-good")
     assert answer["reason"] == "no answer within 300 ms"
+    only = {"user_id": "ann", "candidates": ["cup"]}
+    refused = await client.post("/v1/requests?deadline_ms=300", json=only)
+    assert refused.status_code == 504
 
 
 async def test_a_page_sees_its_visitors_click_change_the_list(
