@@ -15,9 +15,9 @@ def figures(module, *, short: bool) -> dict[str, float]:
     return found
 
 
-def test_whole_lists_cost_at_most_twelve_times_a_bare_top_ten(short):
+def test_whole_lists_cost_at_most_twenty_times_a_bare_top_ten(short):
     """Five models, a head, probabilities and reasons, beside one matrix product and a partition."""
-    assert figures(recommend, short=short)["ratio_to_top_ten"] >= 0.08
+    assert figures(recommend, short=short)["ratio_to_top_ten"] >= 0.05
 
 
 @pytest.mark.absolute
