@@ -37,6 +37,7 @@ from models.users.applied import Applied
 from models.users.shard import UserShard
 from schemas.catalogue import Item
 from schemas.embeddings import Embedding
+from schemas.errors import SnapshotError
 from schemas.events import Decision, Event
 from schemas.settings import (
     EngineSettings,
@@ -98,7 +99,7 @@ class Engine:
         self.repeats = Repeats()
         self.content = Content()
         components: tuple[Component, ...] = (self.popularity, self.transitions, self.factors, self.repeats)
-        self.fusion = Fusion(components, self.content)
+        self.fusion = Fusion(components, self.content, settings.without)
         self.head = Head(self.fusion.feature_names, self.fusion.prior(PRIOR))
         self.scoreboard = Scoreboard(self.fusion.columns)
         self.safe = SafePopularity()
@@ -280,7 +281,8 @@ class Engine:
     def snapshot(self) -> bytes:
         """Folds, fold slots and high-waters; user state is kept by its blocks, the catalogue by its topic."""
         parts = {"log": np.frombuffer(self.log.snapshot(), np.uint8)}
-        return pack("engine", self.VERSION, parts, {"factors": self.settings.factors})
+        meta = {"factors": self.settings.factors, "features": list(self.fusion.feature_names)}
+        return pack("engine", self.VERSION, parts, meta)
 
     def restore(self, data: bytes) -> None:
         """Become what ``snapshot`` wrote.
@@ -288,9 +290,13 @@ class Engine:
         Raises
         ------
         SnapshotError
-            Damaged, or of another version.
+            Damaged, of another version, or learned with other features.
         """
-        parts, _ = unpack(data, "engine", self.VERSION)
+        parts, meta = unpack(data, "engine", self.VERSION)
+        ours = list(self.fusion.feature_names)
+        if (theirs := meta.get("features", ours)) != ours:
+            differ = sorted(set(theirs) ^ set(ours))
+            raise SnapshotError(f"engine: learned with other features, {differ}: rebuild from the log")
         self.log.restore(parts["log"].tobytes())
         self._mapped = 1
         self._map_new()

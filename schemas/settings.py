@@ -156,6 +156,8 @@ class EngineSettings(_Section, frozen=True, kw_only=True):
         Never list what a person already had.
     seed
         Of all initial values; the same seed and log give the same models.
+    without
+        Components, or single columns of the head, that neither propose items nor count: for ablations.
     """
 
     factors: Annotated[int, Meta(ge=4, le=512)] = 64
@@ -164,6 +166,7 @@ class EngineSettings(_Section, frozen=True, kw_only=True):
     probes_per_second: Positive = 200.0
     exclude_seen: bool = False
     seed: int = 0
+    without: tuple[str, ...] = ()
 
 
 class PolicySettings(_Section, frozen=True, kw_only=True):

@@ -7,6 +7,7 @@ import numpy as np
 
 from models.components.base import Component, Queries
 from models.components.content import Content
+from models.fusion.ablation import kept
 from models.fusion.candidates import Union, given, union
 from models.fusion.features import normalise
 from models.fusion.head import GAP, MATURITY
@@ -50,19 +51,26 @@ class Fusion:
         Folds with opinions, in fold slots.
     content
         The component that works in universe slots.
+    without
+        Names of components, columns or features that neither propose nor count.
     """
 
-    def __init__(self, components: tuple[Component, ...], content: Content) -> None:
+    def __init__(
+        self, components: tuple[Component, ...], content: Content, without: tuple[str, ...] = ()
+    ) -> None:
         self.components = components
         self.content = content
         parties: tuple[Component | Content, ...] = (*components, content)
-        self.columns = tuple(c for p in parties for c in p.columns)
-        self.extras = tuple(e for p in parties for e in p.extras)
-        self.feature_names = (*self.columns, *self.extras, *CROSSES)
+        columns = tuple(c for p in parties for c in p.columns)
+        self.every = (*columns, *(e for p in parties for e in p.extras), *CROSSES)
+        self.proposed = len(columns)
         owners = [p.name for p in parties for _ in p.columns]
         owners += [p.name for p in parties for _ in p.extras] + ["content"] * len(CROSSES)
         self.part_names = tuple(p.name for p in parties)
-        self.part_of = np.array([self.part_names.index(o) for o in owners], np.int32)
+        self.kept = kept(self.every, owners, self.proposed, without)
+        self.feature_names = tuple(self.every[f] for f in self.kept)
+        self.columns = tuple(self.every[f] for f in self.kept if f < self.proposed)
+        self.part_of = np.array([self.part_names.index(owners[f]) for f in self.kept], np.int32)
         self.column_part = self.part_of[: len(self.columns)]
 
     def prior(self, weight: float) -> Float64:
@@ -95,8 +103,14 @@ class Fusion:
         own_top, own_values = self.content.candidates(universe, k)
         top = np.concatenate([*(item_of[t] for t, _ in lists), own_top], axis=1)
         values = np.concatenate([*(v for _, v in lists), own_values], axis=1)
+        every = top, values
+        if len(self.kept) < len(self.every):
+            columns = self.kept[: len(self.columns)]
+            top, values = np.ascontiguousarray(top[:, columns]), values[:, columns]
         merged = union(top, universe.n_items) if only is None else given(top, only, universe.n_items)
-        features = self._features(fold, universe, fold_of, (top, values), merged)
+        features = self._features(fold, universe, fold_of, every, merged)
+        if len(self.kept) < len(self.every):
+            features = np.ascontiguousarray(features[:, self.kept])
         gap = np.full(len(fold), np.inf, np.float32)
         some = universe.start[1:] > universe.start[:-1]
         gap[some] = universe.gap[universe.start[:-1][some]]
@@ -112,9 +126,9 @@ class Fusion:
     def _features(
         self, fold: Queries, universe: Queries, fold_of: Int32, lists: tuple[Int32, Float32], merged: Union
     ) -> Float32:
-        features = np.empty((len(merged.item), len(self.feature_names)), np.float32)
+        features = np.empty((len(merged.item), len(self.every)), np.float32)
         slots = fold_of[merged.item]
-        column, extra = 0, len(self.columns)
+        column, extra = 0, self.proposed
         parties: tuple[Component | Content, ...] = (*self.components, self.content)
         for party in parties:
             if isinstance(party, Content):
@@ -127,5 +141,5 @@ class Fusion:
             column += width
             features[:, extra : extra + scores.shape[1] - width] = scores[:, width:]
             extra += scores.shape[1] - width
-        crosses(slots, features, len(self.columns) - 1, extra)
+        crosses(slots, features, self.proposed - 1, extra)
         return features
