@@ -296,6 +296,10 @@ class ApiMetrics:
         )
         self._viewers = _gauge(registry, "page_viewers", "Live pages that are open.")
         self._ndcg = _gauge(registry, "component_ndcg_ratio", "Live prequential NDCG@10.", ["component"])
+        self._overlap = _gauge(
+            registry, "component_overlap_ratio", "Live overlap with other components' lists.", ["component"]
+        )
+        self._agreement = _gauge(registry, "agreement_ratio", "Live overlap, mean over the components.")
         self._drift = _counter(registry, "drift", "Changes of level that adaptive windows found.", ["stream"])
         self._causal = causal
 
@@ -319,6 +323,15 @@ class ApiMetrics:
         """Live NDCG@10 by component."""
         for component, value in ndcg.items():
             self._ndcg.labels(component).set(value)
+
+    def on_overlaps(self, overlap: dict[str, float]) -> None:
+        """Live overlap by component."""
+        for component, value in overlap.items():
+            self._overlap.labels(component).set(value)
+
+    def on_agreement(self, overlap: float) -> None:
+        """Live overlap over all components."""
+        self._agreement.set(overlap)
 
     def on_report(self, report: CausalReport) -> None:
         """A causal report was read."""

@@ -278,6 +278,10 @@ class Engine:
         """Recent prequential scores of every component, the fused list and rank fusion."""
         return self.scoreboard.scores()
 
+    def live_overlaps(self) -> dict[str, float]:
+        """Recent mean rank-biased overlap of the components' lists; ``"all"``: of all."""
+        return self.scoreboard.overlaps()
+
     def snapshot(self) -> bytes:
         """Folds, fold slots and high-waters; user state is kept by its blocks, the catalogue by its topic."""
         parts = {"log": np.frombuffer(self.log.snapshot(), np.uint8)}

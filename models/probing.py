@@ -99,6 +99,7 @@ def with_probes(
         ranks=probe.ranks,
         maturity=opinions.maturity,
         gap=opinions.gap,
+        overlap=probe.overlap,
     )
     if not keep.all():
         rows = take(rows, keep)

@@ -10,10 +10,11 @@ from models.contexts import Contexts
 from models.fusion.candidates import Union, ranks_of
 from models.fusion.fusion import Fusion, Opinions
 from models.fusion.head import Head
+from models.fusion.overlap import DEPTH, overlaps
 from models.fusion.ranking import best, rank_in, split, split_ranks, total
 from models.fusion.scored import ScoredLists
 from models.policy.safe import SafePopularity
-from schemas.signals import Float64, Int16, Int32, UInt8
+from schemas.signals import Float32, Float64, Int16, Int32, UInt8
 
 Bool = npt.NDArray[np.bool_]
 
@@ -59,6 +60,7 @@ class ProbeScores:
     target: Int32
     opinions: Opinions
     ranks: Int16
+    overlap: Float32
 
 
 class Scorer:
@@ -123,10 +125,7 @@ class Scorer:
         parts = self.parts(opinions, fused=ready)
         utility = np.empty(len(merged.item))
         total(parts, utility)
-        start = np.zeros_like(merged.start)
-        np.cumsum(np.minimum(np.diff(merged.start), length), out=start[1:])
-        chosen = np.empty(start[-1], np.int32)
-        best(merged.start, merged.item, utility, np.zeros(len(self.maps.fold_of), np.int32), start, chosen)
+        start, chosen = self._best(merged, utility, length)
         slots = merged.item[chosen]
         return ScoredLists(
             list_start=start,
@@ -153,7 +152,19 @@ class Scorer:
         total(self.parts(opinions, fused=True), utility)
         rank_in(merged.start, merged.item, utility, target, ranks[:, columns])
         rank_in(merged.start, merged.item, merged.rrf.astype(np.float64), target, ranks[:, columns + 1])
-        return ProbeScores(target, opinions, ranks.astype(np.int16))
+        start, chosen = self._best(merged, utility, DEPTH)
+        fused = np.zeros((n, DEPTH), np.int32)
+        fused[np.arange(DEPTH) < np.diff(start)[:, None]] = merged.item[chosen]
+        overlap = overlaps(opinions.top, fused, self.fusion.column_part)
+        return ProbeScores(target, opinions, ranks.astype(np.int16), overlap)
+
+    def _best(self, merged: Union, utility: Float64, length: int) -> tuple[Int32, Int32]:
+        """Where each person's best ``length`` candidates begin, and their rows, best first."""
+        start = np.zeros_like(merged.start)
+        np.cumsum(np.minimum(np.diff(merged.start), length), out=start[1:])
+        chosen = np.empty(start[-1], np.int32)
+        best(merged.start, merged.item, utility, np.zeros(len(self.maps.fold_of), np.int32), start, chosen)
+        return start, chosen
 
 
 def _longer(array: Int32, n: int) -> Int32:

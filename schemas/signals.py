@@ -131,9 +131,12 @@ DTYPES: dict[str, str] = {
     "ranks": "<i2",
     "maturity": "u1",
     "gap": "u1",
+    "overlap": "<f4",
 }
-WIDE: dict[str, int] = {"features": 0, "ranks": 0}
+WIDE: dict[str, int] = {"features": 0, "ranks": 0, "overlap": 0}
 """Two-dimensional columns; their widths travel with the block."""
+OPTIONAL = frozenset({"overlap"})
+"""Wide columns that older builds did not write: left out where they are 0 wide, read back as 0 wide."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -262,6 +265,10 @@ class ProbeRows(Columns):
         (n, n_components + 2): the fused list and rank fusion come last.
     maturity, gap
         Gate buckets of the user at that time.
+    overlap
+        Mean rank-biased overlap of each component's list with those of other components, and of the
+        fused list with all, shape (n, n_components + 1); NaN: no list to compare.  Shape (n, 0) in
+        blocks of builds that did not compute it.
     """
 
     item: Int32
@@ -277,6 +284,7 @@ class ProbeRows(Columns):
     ranks: Int16
     maturity: UInt8
     gap: UInt8
+    overlap: Float32
 
 
 @dataclass(frozen=True, slots=True)
@@ -342,6 +350,8 @@ def encode_block(block: SignalBlock) -> bytes:
         if len(rows):
             for f in fields(kind):
                 column = np.ascontiguousarray(getattr(rows, f.name), DTYPES[f.name])
+                if f.name in OPTIONAL and not column.shape[1]:
+                    continue
                 columns.append((f"{section}.{f.name}", column.dtype.str, list(column.shape)))
                 payload.append(column.tobytes())
     header = _header_encoder.encode(
@@ -440,11 +450,12 @@ def _rows(section: str, kind: type[Columns], found: dict[str, npt.NDArray[Any]],
     present = [n for n in names if f"{section}.{n}" in found]
     if not present:
         return kind.empty()
-    if len(present) != len(names):
-        missing = sorted(set(names) - set(present))
+    if missing := sorted(set(names) - set(present) - OPTIONAL):
         raise CorruptBlockError(f"{section}.{missing[0]}", None, "the column is missing")
-    columns = {n: found[f"{section}.{n}"] for n in names}
+    columns = {n: found[f"{section}.{n}"] for n in present}
     n = len(columns[names[0]])
+    for name in set(names) - set(present):
+        columns[name] = np.zeros((n, 0), DTYPES[name])
     for name, column in columns.items():
         want = n + 1 if name.endswith("_start") else _ragged_length(columns, name, n)
         if column.shape[0] != want or column.ndim != (2 if name in WIDE else 1):

@@ -187,6 +187,9 @@ class LiveView:
         if len(block.probes):
             self.scores.add(block.probes, block.component_names)
             self.observer.on_scores({s.name: s.ndcg for s in self.scores.scores()})
+            self.observer.on_overlaps(self.scores.overlaps())
+            if (agreement := self.scores.agreement()) is not None:
+                self.observer.on_agreement(agreement)
         for found in self.drift.watch(block):
             self.observer.on_drift(found.stream)
 

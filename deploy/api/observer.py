@@ -23,6 +23,12 @@ class ApiObserver(Protocol):
     def on_scores(self, ndcg: dict[str, float]) -> None:
         """Live NDCG@10 of each component, of the fused list and of rank fusion."""
 
+    def on_overlaps(self, overlap: dict[str, float]) -> None:
+        """Live mean overlap of each component's list with those of the others, and of the fused list."""
+
+    def on_agreement(self, overlap: float) -> None:
+        """Live mean overlap over all components."""
+
     def on_report(self, report: CausalReport) -> None:
         """A causal report was read."""
 
@@ -52,6 +58,12 @@ class NullApiObserver:
         """Nothing."""
 
     def on_scores(self, ndcg: dict[str, float]) -> None:
+        """Nothing."""
+
+    def on_overlaps(self, overlap: dict[str, float]) -> None:
+        """Nothing."""
+
+    def on_agreement(self, overlap: float) -> None:
         """Nothing."""
 
     def on_report(self, report: CausalReport) -> None:

@@ -1,7 +1,7 @@
 """Live prequential scores: what each component would have been worth on the last events.
 
 Every probe row of ``signals`` holds the rank that each component, the fused list and rank fusion gave
-to the item that really came, before anything learned from it.
+to the item that really came, before anything learned from it, and how much the lists had in common.
 """
 
 import msgspec
@@ -16,11 +16,19 @@ FUSED = ("fused", "rank fusion")
 
 
 class ComponentScore(msgspec.Struct, frozen=True):
-    """NDCG@10 of one component over the window, and its course, oldest first."""
+    """NDCG@10 of one component over the window, and its course, oldest first.
+
+    Parameters
+    ----------
+    overlap
+        Mean rank-biased overlap of its list with those of other components (of the fused list: with
+        all of them); None: never measured, as for rank fusion.
+    """
 
     name: str
     ndcg: float
     course: tuple[float, ...]
+    overlap: float | None = None
 
 
 def gains(ranks: np.ndarray) -> Float32:
@@ -54,6 +62,7 @@ class RollingScores:
         self._window = window
         self._names: tuple[str, ...] = ()
         self._ring = np.zeros((0, 0), np.float32)
+        self._shared = np.zeros((0, 0), np.float32)
         self._seen = 0
 
     def __len__(self) -> int:
@@ -72,9 +81,13 @@ class RollingScores:
         if names != self._names:
             self._names, self._seen = names, 0
             self._ring = np.zeros((self._window, len(names)), np.float32)
-        found = gains(rows.ranks[rows.weight > 0])[-self._window :]
+            self._shared = np.full((self._window, len(names) - 1), np.nan, np.float32)
+        liked = rows.weight > 0
+        found = gains(rows.ranks[liked])[-self._window :]
         at = (self._seen + np.arange(len(found))) % self._window
         self._ring[at] = found
+        measured = rows.overlap.shape[1] == self._shared.shape[1]
+        self._shared[at] = rows.overlap[liked][-self._window :] if measured else np.nan
         self._seen += len(found)
 
     def scores(self) -> list[ComponentScore]:
@@ -85,11 +98,24 @@ class RollingScores:
         parts = np.array_split(held, min(STEPS, len(held)))
         course = np.array([part.mean(axis=0) for part in parts])
         means = held.mean(axis=0)
+        shared = self.overlaps()
         found = [
-            ComponentScore(name, float(means[i]), tuple(course[:, i].tolist()))
+            ComponentScore(name, float(means[i]), tuple(course[:, i].tolist()), shared.get(name))
             for i, name in enumerate(self._names)
         ]
         return sorted(found, key=lambda s: (-s.ndcg, s.name))
+
+    def overlaps(self) -> dict[str, float]:
+        """Mean overlap by component and of the fused list; what was never measured is left out."""
+        held = self._shared[: len(self)]
+        counts = (~np.isnan(held)).sum(axis=0)
+        means = np.nansum(held, axis=0) / np.maximum(counts, 1)
+        return {n: float(m) for n, m, c in zip(self._names[:-1], means, counts, strict=True) if c}
+
+    def agreement(self) -> float | None:
+        """Mean overlap over the components; None: never measured."""
+        found = [value for name, value in self.overlaps().items() if name not in FUSED]
+        return sum(found) / len(found) if found else None
 
     def _ordered(self) -> Float32:
         if self._seen < self._window:

@@ -153,4 +153,7 @@ def _probes(rows, rng, n_features, n_ranks):
         ranks=rng.integers(0, 30, (n, n_ranks)).astype(np.int16),
         maturity=rng.integers(0, 6, n).astype(np.uint8),
         gap=rng.integers(0, 4, n).astype(np.uint8),
+        overlap=np.where(rng.random((n, n_ranks - 1)) < 0.2, np.nan, rng.random((n, n_ranks - 1))).astype(
+            np.float32
+        ),
     )

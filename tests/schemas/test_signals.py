@@ -23,10 +23,10 @@ from schemas.signals import (
     encode_block,
 )
 
-GOLDEN = Path(__file__).parent / "golden" / "v1" / "signals.bin"
+GOLDEN = Path(__file__).parent / "golden" / "v1"
 
 
-def rows(kind: type[Columns], n: int, items: int, rng: np.random.Generator) -> Columns:
+def rows(kind: type[Columns], n: int, items: int, rng: np.random.Generator, overlap: int) -> Columns:
     """Random valid rows: every column filled, ragged columns of random lengths."""
     columns: dict[str, np.ndarray] = {}
     ragged = 0
@@ -41,13 +41,15 @@ def rows(kind: type[Columns], n: int, items: int, rng: np.random.Generator) -> C
             columns[f.name] = rng.normal(size=(ragged, 5)).astype(dtype)
         elif f.name == "ranks":
             columns[f.name] = rng.integers(0, 100, (n, 3)).astype(dtype)
+        elif f.name == "overlap":
+            columns[f.name] = rng.random((n, overlap)).astype(dtype)
         else:
             columns[f.name] = rng.integers(0, items, n).astype(dtype)
     return kind(**columns)
 
 
-def block(n: int, seed: int) -> SignalBlock:
-    """A block with ``n`` rows of every kind."""
+def block(n: int, seed: int, overlap: int = 2) -> SignalBlock:
+    """A block with ``n`` rows of every kind; ``overlap`` 0: as builds before that column wrote it."""
     rng = np.random.default_rng(seed)
     return SignalBlock(
         cover=Cover(2, 1, 10, 10 + n),
@@ -57,7 +59,7 @@ def block(n: int, seed: int) -> SignalBlock:
         ),
         feature_names=("f",) * 5,
         component_names=("c",),
-        **{name: rows(kind, n, 3, rng) for name, kind in SECTIONS.items()},
+        **{name: rows(kind, n, 3, rng, overlap) for name, kind in SECTIONS.items()},
     )
 
 
@@ -72,18 +74,24 @@ def same(a: SignalBlock, b: SignalBlock) -> bool:
     )
 
 
-@given(st.integers(0, 30), st.integers(0, 2**32 - 1))
-def test_blocks_round_trip(n: int, seed: int) -> None:
+@given(st.integers(0, 30), st.integers(0, 2**32 - 1), st.integers(0, 3))
+def test_blocks_round_trip(n: int, seed: int, overlap: int) -> None:
     """What was written is what is read, and the same block gives the same bytes."""
-    written = block(n, seed)
+    written = block(n, seed, overlap)
     data = encode_block(written)
     assert same(decode_block(data), written)
     assert encode_block(decode_block(data)) == data
 
 
 def test_golden_block_still_reads_the_same() -> None:
-    """A block that version 1 wrote is read for ever."""
-    assert same(decode_block(GOLDEN.read_bytes()), block(4, 20261125))
+    """A block that version 1 wrote, before and after the overlap column, is read for ever."""
+    assert same(decode_block((GOLDEN / "signals.bin").read_bytes()), block(4, 20261125, overlap=0))
+    assert same(decode_block((GOLDEN / "signals.overlap.bin").read_bytes()), block(4, 20261125))
+
+
+def test_a_block_without_overlaps_is_what_older_builds_wrote() -> None:
+    """The optional column leaves no trace where it is empty."""
+    assert encode_block(block(4, 20261125, overlap=0)) == (GOLDEN / "signals.bin").read_bytes()
 
 
 @settings(max_examples=400)

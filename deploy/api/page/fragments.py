@@ -111,10 +111,16 @@ def scores(view: LiveView) -> str:
     rows = "".join(
         f'<li class="{"fused" if s.name in ("fused", "rank fusion") else ""}">'
         f'<span class="name">{text(s.name.replace("_", " "))}</span>{meter(s.ndcg, top, "score")}'
-        f'<span class="number">{s.ndcg:.4f}</span>{sparkline(s.course, peak)}</li>'
+        f'<span class="number">{s.ndcg:.4f}</span>{sparkline(s.course, peak)}{_overlap(s.overlap)}</li>'
         for s in found
     )
     note = f"NDCG@10 over the last {len(view.scores):,} probes, each ranked before anything learned from it"
+    agreement = view.scores.agreement()
+    if agreement is not None:
+        note += (
+            f"; beside it the overlap of the list with those of the other components "
+            f"(rank-biased, first ten places), {share(agreement)} on average"
+        )
     return f'<ol class="scores">{rows}</ol><p class="note">{note}</p>'
 
 
@@ -135,6 +141,11 @@ def latency(view: LiveView) -> str:
         f"</span></p>{latency_histogram(view.latencies.histogram(), p50, p99)}"
         f'<ol class="ticks" aria-label="Upper edges, ms">{ticks}<li>∞</li></ol>{_rungs(view)}'
     )
+
+
+def _overlap(value: float | None) -> str:
+    shown = "–" if value is None else share(value)
+    return f'<span class="overlap" title="Overlap with the other components’ lists">{shown}</span>'
 
 
 def _rungs(view: LiveView) -> str:

@@ -16,7 +16,7 @@ from schemas.topics import Topic
 from tests.deploy.api.conftest import NOW, Filled, listed
 
 
-def probes(ranks: np.ndarray, weight: float = 1.0) -> ProbeRows:
+def probes(ranks: np.ndarray, weight: float = 1.0, overlap: np.ndarray | None = None) -> ProbeRows:
     n = len(ranks)
 
     def zeros(dtype: str) -> np.ndarray:
@@ -27,6 +27,7 @@ def probes(ranks: np.ndarray, weight: float = 1.0) -> ProbeRows:
         weight=np.full(n, weight, "<f4"), arm=zeros("u1"), target=zeros("<i4"),
         cand_start=np.arange(n + 1, dtype="<i4"), cand_item=zeros("<i4"),
         features=np.zeros((n, 1), "<f4"), ranks=ranks.astype("<i2"), maturity=zeros("u1"), gap=zeros("u1"),
+        overlap=np.zeros((n, 0), "<f4") if overlap is None else overlap.astype("<f4"),
     )  # fmt: skip
 
 
@@ -175,6 +176,26 @@ def test_scores_pass_over_dislikes_and_begin_anew_with_other_components() -> Non
     assert len(scores) == 5
     scores.add(probes(np.ones((2, 4))), ("popularity", "content"))
     assert (len(scores), len(scores.scores())) == (2, 4)
+
+
+def test_overlaps_are_means_of_what_was_measured() -> None:
+    """Rolling overlaps are means over the last probes that had two lists; older probes have none."""
+    rng = np.random.default_rng(4)
+    scores = RollingScores(window=50)
+    overlap = np.where(rng.random((70, 3)) < 0.3, np.nan, rng.random((70, 3)))
+    overlap[:, 1] = np.nan
+    scores.add(probes(np.ones((9, 4))), ("popularity", "content"))
+    assert (scores.overlaps(), scores.agreement()) == ({}, None)
+    for start in range(0, 70, 20):
+        part = overlap[start : start + 20]
+        scores.add(probes(np.ones((len(part), 4)), overlap=part), ("popularity", "content"))
+    last = overlap[-50:]
+    expected = {"popularity": np.nanmean(last[:, 0]), "fused": np.nanmean(last[:, 2])}
+    assert scores.overlaps() == pytest.approx(expected, rel=1e-5)
+    assert scores.agreement() == pytest.approx(expected["popularity"], rel=1e-5)
+    assert {s.name: s.overlap is None for s in scores.scores()} == {
+        "popularity": False, "content": True, "fused": False, "rank fusion": True,
+    }  # fmt: skip
 
 
 def test_probes_of_a_signals_block_reach_the_scores(filled: Filled) -> None:
