@@ -13,11 +13,26 @@ from typing import Any, Literal, get_args, get_origin
 
 import msgspec
 
+from deploy.checks import check
 from schemas.errors import SettingsError, shorten
 from schemas.settings import SECRETS, MappingSettings, Settings
 
 PREFIX = "STREAMWISE_"
 HIDDEN = "***"
+
+OTHER_VARIABLES = {
+    "STREAMWISE_SETTINGS": "the settings file, as --settings",
+    "STREAMWISE_CRASH_AT": "where to die, for fault tests",
+    "STREAMWISE_KAFKA": "bootstrap of a running Kafka, for tests",
+    "STREAMWISE_KAFKA_HOME": "where tests find a Kafka to start",
+    "STREAMWISE_DATA": "where tests find data sets",
+}
+"""Variables with our prefix that are no settings."""
+
+ANNOUNCEMENT = re.compile(
+    r"STREAMWISE(_\w+?)?_(SERVICE_HOST|SERVICE_PORT(_\w+)?|PORT_\d+_[A-Z]+(_\w+)?|PORT)"
+)
+"""Kubernetes tells every pod of a service ``streamwise-api`` in such variables: not ours."""
 
 Tree = dict[str, Any]
 
@@ -51,7 +66,9 @@ def load(path: Path | None, environ: Mapping[str, str]) -> Settings:
     for key, text in _overrides(environ):
         section, _, name = key.partition(".")
         tree.setdefault(section, {})[name] = _parse(key, text)
-    return _build(tree)
+    settings = _build(tree)
+    check(settings)
+    return settings
 
 
 def keys() -> dict[str, Any]:
@@ -107,20 +124,37 @@ def _refuse_unknown(tree: Tree) -> None:
 
 
 def _overrides(environ: Mapping[str, str]) -> Iterator[tuple[str, str]]:
-    known = {key.replace(".", "_"): key for key in keys()}
     for variable, text in sorted(environ.items()):
-        if not variable.startswith(PREFIX):
+        if not variable.startswith(PREFIX) or variable in OTHER_VARIABLES or _announced(variable, text):
             continue
         name = variable.removeprefix(PREFIX).lower()
-        # Kubernetes announces a service "streamwise-api" as STREAMWISE_API_PORT=tcp://…: not ours.
-        if "__" not in name and name in known and not text.startswith("tcp://"):
-            remedy = f"write {PREFIX}{known[name].replace('.', '__').upper()} (two underscores)"
-            raise SettingsError(f"{variable}: {_shown(known[name], text)}: {remedy}")
-        if "__" in name:
-            key = name.replace("__", ".", 1)
-            if key not in keys():
-                raise _unknown(key, text, keys())
-            yield key, text
+        if "__" not in name:
+            raise _unknown_variable(variable, text)
+        key = name.replace("__", ".", 1)
+        if key not in keys():
+            raise _unknown(key, text, keys())
+        yield key, text
+
+
+def _announced(variable: str, text: str) -> bool:
+    if not ANNOUNCEMENT.fullmatch(variable):
+        return False
+    return not variable.endswith("_PORT") or variable.endswith("_SERVICE_PORT") or text.startswith("tcp://")
+
+
+def _variable(key: str) -> str:
+    return PREFIX + key.replace(".", "__").upper()
+
+
+def _unknown_variable(variable: str, text: str) -> SettingsError:
+    """A name with our prefix and without two underscores: a setting misspelt, or another variable."""
+    settings = {_variable(key): key for key in keys()}
+    for name, key in settings.items():
+        if variable == name.replace("__", "_"):
+            return SettingsError(f"{variable}: {_shown(key, text)}: write {name} (two underscores)")
+    near = difflib.get_close_matches(variable, [*settings, *OTHER_VARIABLES], n=1, cutoff=0.0)[0]
+    shown = _shown(settings.get(near, ""), text)
+    return SettingsError(f"{variable}: {shown}: no such variable; the nearest valid one is {near}")
 
 
 def _parse(key: str, text: str) -> Any:

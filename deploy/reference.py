@@ -16,6 +16,7 @@ from msgspec.inspect import (
     type_info,
 )
 
+from deploy.config import OTHER_VARIABLES
 from schemas.settings import SECRETS, Settings
 
 HEAD = """# Settings
@@ -23,7 +24,8 @@ HEAD = """# Settings
 Generated from `schemas/settings.py` by `make docs`.  A TOML file (`--settings FILE`, or
 `STREAMWISE_SETTINGS`) and environment variables set the same keys: `[kafka] bootstrap = "…"` is
 `STREAMWISE_KAFKA__BOOTSTRAP=…`.  A key that does not exist is an error that names the nearest one that
-does.  Keys marked *secret* are never printed.
+does, and so is a variable with the prefix `STREAMWISE_` that is none of them.  Keys marked *secret* are
+never printed.
 """
 
 
@@ -31,7 +33,13 @@ def settings_markdown() -> str:
     """The whole of ``docs/settings.md``."""
     root = type_info(Settings)
     assert isinstance(root, StructType)  # noqa: S101 - Settings is a struct
-    return HEAD + "".join(_section(f.name, f.type) for f in root.fields if isinstance(f.type, StructType))
+    sections = "".join(_section(f.name, f.type) for f in root.fields if isinstance(f.type, StructType))
+    return HEAD + sections + _variables()
+
+
+def _variables() -> str:
+    rows = "".join(f"| `{name}` | {what} |\n" for name, what in OTHER_VARIABLES.items())
+    return f"\n## Variables that are no settings\n\n| variable | what |\n|---|---|\n{rows}"
 
 
 def _section(name: str, info: StructType) -> str:

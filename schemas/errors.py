@@ -15,6 +15,13 @@
 """
 
 
+class Missing:
+    """Stands for the value of a field that is not there; shown as ``(missing)``."""
+
+
+MISSING = Missing()
+
+
 class StreamwiseError(Exception):
     """The root: catch this to catch what Streamwise raises on purpose."""
 
@@ -97,5 +104,5 @@ def shorten(value: object, limit: int = 80) -> str:
     >>> shorten("x" * 200, 10)
     "'xxxxxxxx…"
     """
-    text = repr(value)
+    text = "(missing)" if value is MISSING else repr(value)
     return text if len(text) <= limit else text[: limit - 1] + "…"

@@ -5,14 +5,15 @@ message into one or more canonical events and stamps each with the source coordi
 from.  What we showed (``Decision``) is an event like any other: the log of a person is complete.
 """
 
-from typing import Annotated, Literal, TypeVar
+from typing import Annotated, Any, Literal, TypeVar
 
 import msgspec
 from msgspec import Meta
 
-from schemas.errors import InvalidMessageError, OversizedMessageError
+from schemas.errors import MISSING, InvalidMessageError, OversizedMessageError
 from schemas.ids import EventKey, ItemKey, Millis, UserKey
 from schemas.recommendations import Recommendation
+from schemas.remedies import missing_field, remedy_of
 
 T = TypeVar("T")
 
@@ -239,16 +240,19 @@ def decode(decoder: "msgspec.json.Decoder[T]", data: bytes, limit: int = MAX_MES
     try:
         return decoder.decode(data)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
-        raise explain(error, data) from error
+        raise explain(error, data, decoder.type) from error
 
 
-def explain(error: Exception, data: bytes) -> InvalidMessageError:
-    """An error that names field, value and remedy, from msgspec's and the message's bytes."""
-    remedy, _, path = str(error).partition(" - at `")
+def explain(error: Exception, data: bytes, kind: Any) -> InvalidMessageError:
+    """An error that names field, value and remedy, from msgspec's, the message's bytes and its type."""
+    words, _, path = str(error).partition(" - at `")
     field = path.rstrip("`") or "$"
-    if not path and "field `" in remedy:
-        field = "$." + remedy.split("field `")[1].split("`")[0]
-    return InvalidMessageError(field, _value_at(data, field), remedy)
+    value = _value_at(data, field)
+    if (missing := missing_field(words)) is not None:
+        field, value = f"{field}.{missing}", MISSING
+    elif not path and "field `" in words:
+        field = "$." + words.split("field `")[1].split("`")[0]
+    return InvalidMessageError(field, value, remedy_of(words, kind, field))
 
 
 def _value_at(data: bytes, path: str) -> object:
@@ -258,7 +262,7 @@ def _value_at(data: bytes, path: str) -> object:
         return data[:60]
     for step in path.removeprefix("$").replace("[", ".").replace("]", "").split("."):
         if isinstance(value, dict) and step:
-            value = value.get(step, "(missing)")
+            value = value.get(step, MISSING)
         elif isinstance(value, list) and step.isdigit() and int(step) < len(value):
             value = value[int(step)]
     return value

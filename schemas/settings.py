@@ -60,7 +60,7 @@ class KafkaSettings(_Section, frozen=True, kw_only=True):
     replication: Count = 1
     fence: Literal["transactions", "none"] = "transactions"
     dialect: Literal["kafka", "tansu"] = "kafka"
-    session_seconds: Positive = 10.0
+    session_seconds: Annotated[float, Meta(gt=0, le=1800)] = 10.0
     instance: str = ""
     fetch_wait_ms: Annotated[int, Meta(ge=0, le=10_000)] = 0
     linger_ms: Annotated[int, Meta(ge=0, le=1_000)] = 2

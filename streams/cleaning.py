@@ -12,7 +12,7 @@ within the stated horizon.
 
 from typing import NamedTuple
 
-from schemas.errors import InvalidMessageError
+from schemas.errors import MISSING, InvalidMessageError
 from schemas.events import Click, Event, Feedback, Impression, Purchase, Request, Source
 from schemas.settings import IntakeSettings
 from streams.mapping import (
@@ -105,7 +105,7 @@ def aligned(text: str | None, field: str, remedy: str) -> str:
     """
     found = (text or "").strip()
     if not found:
-        raise InvalidMessageError(field, "(missing)" if text is None else text, remedy)
+        raise InvalidMessageError(field, MISSING if text is None else text, remedy)
     return found
 
 
@@ -144,7 +144,7 @@ def _refuse_outliers(message: IncomingItem, limits: Limits) -> None:
         raise InvalidMessageError("$.price", message.price, f"at most {limits.price:g} per unit")
     if isinstance(message, IncomingFeedback):
         if message.kind in {"rating", "play"} and message.value is None:
-            raise InvalidMessageError("$.value", "(missing)", f"a {message.kind} has a value")
+            raise InvalidMessageError("$.value", MISSING, f"a {message.kind} has a value")
         if message.kind == "play" and not 0 <= (message.value or 0.0) <= 1:
             raise InvalidMessageError("$.value", message.value, "the share that was played: 0 to 1")
 

@@ -13,9 +13,10 @@ from typing import Annotated, Any, Literal
 import msgspec
 from msgspec import Meta
 
-from schemas.errors import InvalidMessageError
+from schemas.errors import MISSING, InvalidMessageError
 from schemas.events import MAX_LIST, Amount, ListLength, Position, Quantity, Surface, decode
 from schemas.ids import EventKey, ItemKey, Millis, UserKey
+from schemas.remedies import missing_field, remedy_of
 from schemas.settings import MappingSettings
 
 FactType = Literal["click", "purchase", "impression", "feedback", "request"]
@@ -123,9 +124,10 @@ def _convert(ours: dict[str, Any], kind: type[Incoming], names: Mapping[str, str
     try:
         return msgspec.convert(ours, kind)
     except msgspec.ValidationError as error:
-        remedy, _, path = str(error).partition(" - at `$.")
-        field = path.rstrip("`")
-        raise InvalidMessageError(f"$.{names.get(field, field)}", ours.get(field), remedy) from error
+        words, _, path = str(error).partition(" - at `$.")
+        field = missing_field(words) or path.rstrip("`")
+        remedy = remedy_of(words, kind, f"$.{field}")
+        raise InvalidMessageError(f"$.{names.get(field, field)}", ours.get(field, MISSING), remedy) from error
 
 
 def _descend(value: Any, path: list[str]) -> Any:

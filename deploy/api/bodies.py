@@ -1,7 +1,6 @@
 """Bodies of requests: read strictly, with errors that name the field, the value and the remedy."""
 
 from collections.abc import Callable
-from typing import Any
 
 import msgspec
 
@@ -12,7 +11,6 @@ from schemas.settings import IntakeSettings
 
 Postable = Click | Purchase | Impression | Feedback | Request
 MAX_EVENTS = 1_000
-TYPES = "click, purchase, impression, feedback or request"
 DAY_MS = 86_400_000
 
 _postables: "msgspec.json.Decoder[Postable | list[Postable]]" = msgspec.json.Decoder(
@@ -72,7 +70,7 @@ def read_events(data: bytes, now: int, limits: IntakeSettings) -> list[Postable]
     ...
     schemas.errors.InvalidMessageError: $.type: 'clack': send one of click, ...
     """
-    found = _read(_postables, data)
+    found = decode(_postables, data)
     events = found if isinstance(found, list) else [found]
     if not 1 <= len(events) <= MAX_EVENTS:
         raise InvalidMessageError("$", f"{len(events)} events", f"send 1 to {MAX_EVENTS} events at a time")
@@ -94,7 +92,7 @@ def read_ask(data: bytes, now: int, limits: IntakeSettings, new_id: Callable[[],
     >>> read_ask(b'{"user_id": "u1"}', 7, IntakeSettings(), lambda: "r1", k=10).request_id
     'r1'
     """
-    ask = _read(_asks, data)
+    ask = decode(_asks, data)
     request_id = ask.request_id or new_id()
     request = Request(
         event_id=request_id,
@@ -110,30 +108,6 @@ def read_ask(data: bytes, now: int, limits: IntakeSettings, new_id: Callable[[],
     )
     _check(request, "$", now, limits)
     return request
-
-
-def _read(decoder: "msgspec.json.Decoder[Any]", data: bytes) -> Any:
-    try:
-        return decode(decoder, data)
-    except InvalidMessageError as error:
-        raise _plainer(error) from error
-
-
-def _plainer(error: InvalidMessageError) -> InvalidMessageError:
-    """Msgspec's words, completed: the missing field is part of the path, the types are listed."""
-    kind, field, value, remedy = type(error), error.field, error.value, error.remedy
-    if remedy.startswith("Object missing required field"):
-        name = remedy.split("`")[1]
-        field = field if field.endswith(f".{name}") else f"{field}.{name}"
-        value, remedy = "(missing)", f"add the field `{name}`"
-    if field == "$.type" or (field.startswith("$[") and field.endswith("].type")):
-        remedy = f"send one of {TYPES}"
-    if remedy == "Input data was truncated":
-        remedy = "send a complete JSON document"
-    plainer = kind(field, "", remedy)
-    plainer.value = value
-    plainer.args = (f"{field}: {value}: {remedy}",)
-    return plainer
 
 
 def _check(event: Postable, path: str, now: int, limits: IntakeSettings) -> None:

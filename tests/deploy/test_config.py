@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from deploy.config import keys, load, redacted
+from deploy.config import OTHER_VARIABLES, keys, load, redacted
 from schemas.errors import SettingsError
 from schemas.settings import SECRETS, Settings
 
@@ -61,6 +61,24 @@ def test_values_of_the_environment_are_read_as_their_type() -> None:
             ["intake.mappings[0].feilds", "nearest valid key is intake.mappings[0].fields"],
         ),
         ("[kafka", ["streamwise.toml", "correct the TOML"]),
+        ('[kafka]\nbootstrap = "broker"', ["kafka.bootstrap", "'broker'", "host:port"]),
+        ('[kafka]\nbootstrap = ""', ["kafka.bootstrap", "''", "host:port"]),
+        ('[kafka]\nbootstrap = "a:1,:2"', ["kafka.bootstrap", "':2'", "host:port"]),
+        ('[kafka]\nbootstrap = "kafka://a:1"', ["kafka.bootstrap", "'kafka://a:1'", "host:port"]),
+        ('[kafka]\nbootstrap = "::1:9092"', ["kafka.bootstrap", "'::1:9092'", "host:port"]),
+        ('[kafka]\nbootstrap = "a:65536"', ["kafka.bootstrap", "'a:65536'", "1 to 65535"]),
+        ('[kafka]\nbootstrap = "a:b"', ["kafka.bootstrap", "'a:b'", "1 to 65535"]),
+        ('[kafka]\nnamespace = "shop a"', ["kafka.namespace", "'shop a'", "letters, digits"]),
+        ('[kafka]\ngroup = ""', ["kafka.group", "''", "1 to 200 letters"]),
+        ("[kafka]\nsession_seconds = -5", ["kafka.session_seconds", "-5", "> 0"]),
+        ('[kafka]\nusername = "u"', ["kafka.password", "(missing)", "kafka.username"]),
+        ('[kafka]\nbootstrap = "a:1, b:2"', ["kafka.bootstrap", "' b:2'", "host:port"]),
+        ("[users]\ncheckpoint_seconds = inf", ["users.checkpoint_seconds", "inf", "finite"]),
+        ("[policy]\ntemperature = inf", ["policy.temperature", "inf", "finite"]),
+        ("[policy]\ntemperature = nan", ["policy.temperature", "nan"]),
+        ("[audit]\nperiod_seconds = -1.0", ["audit.period_seconds", "-1.0", "> 0"]),
+        ('[encoder]\nmodel = "minilmm"', ["encoder.model", "'minilmm'", "'minilm'", "folder"]),
+        ('[api]\nhost = "http://x"', ["api.host", "'http://x'", "listen"]),
     ],
 )
 def test_a_wrong_file_is_an_error_that_names_everything(tmp_path: Path, toml: str, parts: list[str]) -> None:
@@ -77,6 +95,16 @@ def test_a_wrong_file_is_an_error_that_names_everything(tmp_path: Path, toml: st
         ("STREAMWISE_KAFKA__BOOTSRAP", "x", ["kafka.bootsrap", "'x'", "kafka.bootstrap"]),
         ("STREAMWISE_KAFKA__PARTITIONS", "many", ["kafka.partitions", "'many'", "Expected `int`"]),
         ("STREAMWISE_KAFKA_BOOTSTRAP", "x", ["STREAMWISE_KAFKA__BOOTSTRAP", "two underscores"]),
+        (
+            "STREAMWISE_KAFKA_BOOSTRAP",
+            "x",
+            ["'x'", "nearest valid one is STREAMWISE_KAFKA__BOOTSTRAP"],
+        ),
+        ("STREAMWISE_SETINGS", "x.toml", ["STREAMWISE_SETINGS", "'x.toml'", "STREAMWISE_SETTINGS"]),
+        ("STREAMWISE_FOO", "1", ["STREAMWISE_FOO", "'1'", "nearest valid one is STREAMWISE_"]),
+        ("STREAMWISE_API_PORT", "8080", ["STREAMWISE_API__PORT", "two underscores"]),
+        ("STREAMWISE_LISTS__DEADLINE_MS", "inf", ["lists.deadline_ms", "inf", "finite"]),
+        ("STREAMWISE_REDIS__URL", "http://:hush@h", ["redis.url", "***", "redis://host:port"]),
         ("STREAMWISE_INTAKE__MAPPINGS", "[{", ["intake.mappings", "'[{'"]),
         ("STREAMWISE_LISTS__PUBLISH", "never", ["lists.publish", "'always', 'requests'"]),
     ],
@@ -91,8 +119,31 @@ def test_a_wrong_variable_is_an_error_that_names_everything(name: str, text: str
 
 def test_service_announcements_of_kubernetes_are_not_settings() -> None:
     """A service called streamwise-api sets STREAMWISE_API_PORT in every pod."""
-    announced = {"STREAMWISE_API_PORT": "tcp://10.0.0.7:80", "STREAMWISE_SERVICE_HOST": "10.0.0.7"}
+    announced = {
+        "STREAMWISE_API_PORT": "tcp://10.0.0.7:80",
+        "STREAMWISE_API_PORT_8080_TCP": "tcp://10.0.0.7:80",
+        "STREAMWISE_API_PORT_8080_TCP_ADDR": "10.0.0.7",
+        "STREAMWISE_API_SERVICE_PORT_HTTP": "80",
+        "STREAMWISE_SERVICE_HOST": "10.0.0.7",
+        "STREAMWISE_SERVICE_PORT": "80",
+    }
     assert load(None, announced) == Settings()
+
+
+def test_variables_that_are_no_settings_are_left_alone() -> None:
+    """Tests and operators use some with our prefix."""
+    assert load(None, dict.fromkeys(OTHER_VARIABLES, "anything")) == Settings()
+
+
+@pytest.mark.parametrize("bootstrap", ["a:1", "a:1,b-2.c:65535", "[::1]:9092", "10.0.0.1:9092,b:2"])
+def test_addresses_of_brokers(bootstrap: str) -> None:
+    """Names, numbers, and IPv6 in brackets."""
+    assert load(None, {"STREAMWISE_KAFKA__BOOTSTRAP": bootstrap}).kafka.bootstrap == bootstrap
+
+
+def test_a_folder_is_a_model(tmp_path: Path) -> None:
+    """Weights of one's own."""
+    assert load(None, {"STREAMWISE_ENCODER__MODEL": str(tmp_path)}).encoder.model == str(tmp_path)
 
 
 def test_a_missing_file_is_an_error(tmp_path: Path) -> None:
@@ -106,7 +157,8 @@ def test_no_print_shows_a_secret(key: str) -> None:
     """Neither the redacted tree nor any error message contains a secret's value."""
     section, _, name = key.partition(".")
     variable = f"STREAMWISE_{section}__{name}".upper()
-    assert "hush" not in repr(redacted(load(None, {variable: "hush"})))
+    value = "redis://hush" if key == "redis.url" else "hush"
+    assert "hush" not in repr(redacted(load(None, {variable: value})))
     for wrong in (variable[:-1], variable.replace("__", "_")):
         with pytest.raises(SettingsError) as raised:
             load(None, {wrong: "hush"})

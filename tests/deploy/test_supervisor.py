@@ -90,11 +90,11 @@ def test_children_die_with_a_killed_parent(tmp_path: Path) -> None:
 def test_the_settings_file_says_what_the_settings_say(tmp_path: Path) -> None:
     """A role that reads the written file has the very same settings."""
     mapping = MappingSettings(
-        topic='odd "name"', type="click", fields={"user_id": "customer.id"}, ts_unit="s"
+        topic="odd.name", type="click", fields={"user_id": 'customer."id"'}, ts_unit="s"
     )
     settings = msgspec.structs.replace(
         Settings(),
-        kafka=KafkaSettings(bootstrap="b:1", namespace="shop-ä", password=None, tls=True),
+        kafka=KafkaSettings(bootstrap="b:1", group="shop-a", instance='"ä', tls=True),
         intake=msgspec.structs.replace(Settings().intake, mappings=(mapping,)),
     )
     children = Supervisor(tmp_path, settings)

@@ -98,13 +98,15 @@ def test_unknown_fields_are_tolerated() -> None:
 @pytest.mark.parametrize(
     ("data", "remedy"),
     [
-        (b"", "Input data was truncated"),
+        (b"", r"\$: b'': send a complete JSON document"),
+        (b"{}", r"\$\.\w+: \(missing\): add the field `\w+`"),
+        (b'{"type":"clack"}', r"\$.type: 'clack': send one of click"),
         (b"\xff\xfe", "JSON is malformed"),
         (b"null", "Expected `object`"),
         (b"[" * 100_000, "Expected `object`"),
         (b'{"type":"click"' + b" " * (1 << 20) + b"}", "send at most 1048576 bytes"),
     ],
-    ids=["empty", "not-utf8", "null", "deep", "oversized"],
+    ids=["empty", "nothing", "no-such-type", "not-utf8", "null", "deep", "oversized"],
 )
 def test_garbage_is_refused_with_a_remedy(data: bytes, remedy: str) -> None:
     """Whatever the bytes, the error is ours."""

@@ -177,6 +177,30 @@ def test_what_cannot_be_read_names_its_field(topic, value, field):
     assert len(events) == (0 if topic == "users" else 2)
 
 
+@pytest.mark.parametrize(
+    ("topic", "value", "sentence"),
+    [
+        (
+            "feedback",
+            GOOD | {"kind": "adore"},
+            "$.kind: 'adore': send one of cart, dislike, hide, like, ",
+        ),
+        ("feedback", GOOD, "$.kind: (missing): add the field `kind`, one of cart, dislike, hide, like, "),
+        ("clicks", b"", "$: b'': send a complete JSON document"),
+        ("clicks", b'{"user_id"', "$: b'{\"user_id\"': send a complete JSON document"),
+        (
+            "clicks",
+            b"click!",
+            "$: b'click!': JSON is malformed: invalid character (byte 0): send",
+        ),
+    ],
+)
+def test_remedies_say_what_to_send(topic, value, sentence):
+    """Field, value and remedy, in words that do not come from the parser alone."""
+    _, routed = route(topic, value)
+    assert str(routed.letters[0].error).startswith(sentence)
+
+
 def test_a_message_above_the_limit_is_a_dead_letter():
     """More than 1 MiB is refused by its size, before it is parsed."""
     _, routed = route("clicks", GOOD | {"session_id": "x" * MAX_MESSAGE_BYTES})
