@@ -11,6 +11,7 @@ from models.bandit.purchase import PurchasePosterior
 from models.bandit.thompson import Thompson
 from models.catalogue import Catalogue
 from models.components.base import Component
+from models.components.budget import GradientBudget
 from models.components.content import Content
 from models.components.factors import Factors
 from models.components.popularity import Popularity
@@ -95,7 +96,8 @@ class Engine:
         self.catalogue = Catalogue(self.items)
         self.popularity = Popularity()
         self.transitions = Transitions()
-        self.factors = Factors(settings.factors, seed=seed)
+        budget = GradientBudget(settings.gradient_rows_per_second)
+        self.factors = Factors(settings.factors, seed=seed, budget=budget)
         self.repeats = Repeats()
         self.content = Content()
         components: tuple[Component, ...] = (self.popularity, self.transitions, self.factors, self.repeats)

@@ -152,6 +152,9 @@ class EngineSettings(_Section, frozen=True, kw_only=True):
         Items that each component may propose for a list.
     probe_share, probes_per_second
         Share of events that become probes, and how many at most.
+    gradient_rows_per_second
+        Rows that the factors learn per second of event time; of a faster stream a hash-chosen share.
+        Everything that counts learns every row.
     exclude_seen
         Never list what a person already had.
     seed
@@ -164,6 +167,7 @@ class EngineSettings(_Section, frozen=True, kw_only=True):
     candidates: Annotated[int, Meta(ge=10, le=1000)] = 100
     probe_share: Share = 1.0
     probes_per_second: Positive = 200.0
+    gradient_rows_per_second: Positive = 2000.0
     exclude_seen: bool = False
     seed: int = 0
     without: tuple[str, ...] = ()

@@ -7,6 +7,7 @@ import numpy as np
 
 from models.arena import Arena
 from models.components.base import Queries, ban, offer, unheap
+from models.components.budget import GradientBudget, scramble
 from models.components.transitions import ignored
 from models.fold import Rows
 from models.jit import fast_kernel, kernel
@@ -50,14 +51,22 @@ class Factors:
     already has a vector and nothing is forgotten with a person.
     """
 
-    VERSION = 1
+    VERSION = 2
     name = "factors"
     columns: tuple[str, ...] = ("factors",)
     extras: tuple[str, ...] = ()
 
-    def __init__(self, dimension: int = 64, *, seed: int = 0, step: Step = Step()) -> None:
+    def __init__(
+        self,
+        dimension: int = 64,
+        *,
+        seed: int = 0,
+        step: Step = Step(),
+        budget: GradientBudget | None = None,
+    ) -> None:
         self.dimension = dimension
         self.step = step
+        self.budget = budget or GradientBudget(np.inf)
         self.seed = 2 * abs(seed) + 1
         self.random = np.array([self.seed * 0x9E3779B97F4A7C15 % 2**64], np.uint64)
         self.known = np.zeros(1, np.int64)
@@ -79,10 +88,11 @@ class Factors:
             self.filled = n_items
 
     def learn(self, rows: Rows) -> None:
-        """One gradient step per row."""
+        """One gradient step per row within the budget."""
         self.reserve(rows.n_items)
         x, a = rows.interactions, self.arena
         _learn(
+            self.budget.choose(x),
             (x.item, x.weight, x.ctx_start, x.ctx_item, x.ctx_gap, x.ctx_kind),
             (a["q"], a["a"], a["b"], a["bias"]),
             (a["q_step"], a["a_step"], a["b_step"], a["bias_step"]),
@@ -132,29 +142,22 @@ class Factors:
         return out
 
     def snapshot(self) -> bytes:
-        """Tables, step sizes and the state of the sampler."""
+        """Tables, step sizes and the state of the sampler and of the budget."""
         arrays = self.arena.export(int(self.known[0]) + 1)
-        return pack(self.name, self.VERSION, {**arrays, "random": self.random, "known": self.known})
+        own = {"random": self.random, "known": self.known, "budget": self.budget.state}
+        return pack(self.name, self.VERSION, {**arrays, **own})
 
     def restore(self, data: bytes) -> None:
         """Become what ``snapshot`` wrote."""
         arrays, _ = unpack(data, self.name, self.VERSION)
         self.random, self.known = arrays.pop("random"), arrays.pop("known")
+        self.budget.state = arrays.pop("budget")
         self.arena.load(arrays)
         self.filled = int(self.known[0]) + 1
 
     def checksum(self) -> int:
         """Of the snapshot."""
         return checksum(self.snapshot())
-
-
-@kernel
-def scramble(x: np.uint64) -> np.uint64:
-    """SplitMix64's finaliser."""
-    z = x
-    z = (z ^ (z >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
-    z = (z ^ (z >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
-    return z ^ (z >> np.uint64(31))
 
 
 @kernel
@@ -225,19 +228,8 @@ def _dot(x: Float32, y: Float32) -> float:
 
 
 @fast_kernel
-def _nudge(row: Float32, scale: float, by: Float32, step: Float32, at: int, rate: float) -> None:
-    """Row-wise Adagrad on ``gradient = scale * by``."""
-    square = np.float32(0.0)
-    for d in range(len(row)):
-        square += by[d] * by[d]
-    step[at] += scale * scale * square / len(row)
-    size = np.float32(rate * scale / np.sqrt(step[at] + 1e-12))
-    for d in range(len(row)):
-        row[d] -= size * by[d]
-
-
-@fast_kernel
 def _learn(
+    chosen: UInt8,
     x: tuple[Int32, Float32, Int32, Int32, Float32, UInt8],
     tables: tuple[Float32, Float32, Float32, Float32],
     steps: tuple[Float32, Float32, Float32, Float32],
@@ -254,7 +246,7 @@ def _learn(
     drawn, slope = np.zeros(negatives + 1, np.int32), np.zeros(negatives + 1, np.float32)
     for r in range(len(item)):
         known[0] = max(known[0], item[r])
-        if item[r] == 0 or weight[r] <= 0 or known[0] < 2:
+        if item[r] == 0 or chosen[r] == 0 or known[0] < 2:
             continue
         first = ctx_start[r]
         count = min(ctx_start[r + 1] - first, LONG)
@@ -263,14 +255,14 @@ def _learn(
         _vector(first, count, ctx_item, ctx_kind, a, b, lags, scale, user)
         n = _draw(item[r], known[0], random, drawn)
         _slopes(user, q, bias, drawn, n, weight[r], slope)
-        _pull(drawn, slope, n, q, pull)
-        _learn_items(drawn, slope, n, user, used > 0, (q, bias), (steps[0], steps[3]), rate)
+        _learn_items(drawn, slope, n, user, (q, bias), (steps[0], steps[3]), rate, pull)
+        square = _dot(pull, pull) / len(pull)
         for j in range(count):
             i = ctx_item[first + j]
             if i != 0 and not ignored(ctx_kind[first + j]):
                 if lags[j] > 1e-4:
-                    _nudge(a[i], lags[j], pull, steps[1], i, rate)
-                _nudge(b[i], scale, pull, steps[2], i, rate)
+                    _nudge(a, i, lags[j], pull, square, steps[1], rate)
+                _nudge(b, i, scale, pull, square, steps[2], rate)
 
 
 @kernel
@@ -280,7 +272,8 @@ def _draw(target: int, known: int, random: UInt64, drawn: Int32) -> int:
     n = 1
     for _ in range(min(len(drawn) - 1, 2 * known)):
         random[0] += np.uint64(0x9E3779B97F4A7C15)
-        other = 1 + np.int64(scramble(random[0]) % np.uint64(known))
+        high = scramble(random[0]) >> np.uint64(32)
+        other = 1 + np.int64((high * np.uint64(known)) >> np.uint64(32))
         if other != target:
             drawn[n] = other
             n += 1
@@ -294,7 +287,11 @@ def _slopes(
     """Gradient of the log-loss by each drawn item's score."""
     high = np.float32(-1e30)
     for p in range(n):
-        slope[p] = _dot(user, q[drawn[p]]) + bias[drawn[p]]
+        i = drawn[p]
+        score = np.float32(0.0)
+        for d in range(len(user)):
+            score += user[d] * q[i, d]
+        slope[p] = score + bias[i]
         high = max(high, slope[p])
     total = np.float32(0.0)
     for p in range(n):
@@ -305,32 +302,44 @@ def _slopes(
 
 
 @fast_kernel
-def _pull(drawn: Int32, slope: Float32, n: int, q: Float32, pull: Float32) -> None:
-    """Gradient by the user vector."""
-    pull[:] = 0.0
-    for p in range(n):
-        for d in range(len(pull)):
-            pull[d] += slope[p] * q[drawn[p], d]
-
-
-@fast_kernel
 def _learn_items(
     drawn: Int32,
     slope: Float32,
     n: int,
     user: Float32,
-    known: bool,  # noqa: FBT001 - kernels take no keywords
     tables: tuple[Float32, Float32],
     steps: tuple[Float32, Float32],
     rate: float,
+    pull: Float32,
 ) -> None:
-    """Step of the drawn items; their vectors only where the person's history says something."""
+    """Step of the drawn items by row-wise Adagrad; ``pull`` becomes the gradient by the user vector.
+
+    A person without a history has a vector of zeros, which moves biases only.
+    """
+    q, bias = tables
+    q_step, bias_step = steps
+    square = np.float32(_dot(user, user) / len(user))
+    pull[:] = 0.0
     for p in range(n):
         i, g = drawn[p], slope[p]
-        if known:
-            _nudge(tables[0][i], g, user, steps[0], i, rate)
-        steps[1][i] += g * g
-        tables[1][i] -= rate * g / np.sqrt(steps[1][i] + 1e-12)
+        q_step[i] += g * g * square
+        size = np.float32(rate * g / np.sqrt(q_step[i]))
+        for d in range(len(user)):
+            pull[d] += g * q[i, d]
+            q[i, d] -= size * user[d]
+        bias_step[i] += g * g
+        bias[i] -= rate * g / np.sqrt(bias_step[i])
+
+
+@fast_kernel
+def _nudge(
+    table: Float32, i: int, scale: float, by: Float32, square: float, step: Float32, rate: float
+) -> None:
+    """Row-wise Adagrad on ``gradient = scale * by``; ``square`` is the mean square of ``by``."""
+    step[i] += scale * scale * square
+    size = np.float32(rate * scale / np.sqrt(step[i]))
+    for d in range(len(by)):
+        table[i, d] -= size * by[d]
 
 
 @kernel

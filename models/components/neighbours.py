@@ -74,6 +74,15 @@ def place_of(ids: Int32, begin: int, places: int, item: int) -> int:
 
 
 @kernel
+def find(ids: Int32, begin: int, places: int, item: int) -> int:
+    """Index of an item's entry in a row, -1 if it has none: the common case, without a call."""
+    if begin < 0:
+        return -1
+    at = place_of(ids, begin, places, item)
+    return at if ids[at] == item else -1
+
+
+@kernel
 def allocate(places: int, ids: Int32, weights: Float32, free: Int64, top: Int64) -> int:
     """Take a cleared row from the free list of its size, or from the end of the pool."""
     size, c = SMALLEST, 0

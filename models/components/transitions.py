@@ -7,7 +7,7 @@ import numpy as np
 import numpy.typing as npt
 
 from models.components.base import Queries, ban, offer, unheap
-from models.components.neighbours import SLACK, NeighbourPool, entry, place_of
+from models.components.neighbours import SLACK, NeighbourPool, entry, find, place_of
 from models.fold import Rows
 from models.jit import fast_kernel, kernel
 from schemas.signals import Float32, Float64, Int32, Int64, UInt8
@@ -213,6 +213,8 @@ def ignored(kind: int) -> bool:
 @kernel
 def near(gap: float, tau: float, floor: float) -> float:
     """How much a pair ``gap`` seconds apart counts."""
+    if floor == 1.0:
+        return 1.0
     return float(floor + (1.0 - floor) * np.exp(-gap / tau))
 
 
@@ -228,9 +230,10 @@ def _learn(
 ) -> int:
     """Learn rows from ``at`` on while the pool has room; returns the first row not learned."""
     item, weight, ctx_start, ctx_item, ctx_gap, ctx_kind = x
-    pair = np.zeros(store.shape[0])
+    begin, places, used, ids, weights, free, top = pool
+    width = store.shape[0]
     for r in range(at, len(item)):
-        if pool[6][0] + SLACK > len(pool[3]):
+        if top[0] + SLACK > len(ids):
             return r
         target = item[r]
         if target == 0 or weight[r] <= 0:
@@ -243,28 +246,20 @@ def _learn(
                 continue
             if source == target:
                 continue
-            for m in range(len(pair)):
-                pair[m] = weight[r] * store[m, j] * near(ctx_gap[first + j], time[m, 1], time[m, 2])
-            _add(source, target, pair, pool, out)
-            for m in range(len(pair)):
-                pair[m] *= time[m, 0]
-            _add(target, source, pair, pool, out)
+            p = find(ids, begin[source], places[source], target)
+            if p < 0:
+                p = entry(source, target, begin, places, used, ids, weights, free, top)
+            q = find(ids, begin[target], places[target], source)
+            if q < 0:
+                q = entry(target, source, begin, places, used, ids, weights, free, top)
+            for m in range(width):
+                pair = weight[r] * store[m, j] * near(ctx_gap[first + j], time[m, 1], time[m, 2])
+                weights[p, m] += pair
+                out[source, m] += pair
+                pair *= time[m, 0]
+                weights[q, m] += pair
+                out[target, m] += pair
     return len(item)
-
-
-@kernel
-def _add(
-    source: int,
-    target: int,
-    pair: Float64,
-    pool: tuple[Int64, Int32, Int32, Int32, Float32, Int64, Int64],
-    out: Float64,
-) -> None:
-    begin, places, used, ids, weights, free, top = pool
-    at = entry(source, target, begin, places, used, ids, weights, free, top)
-    for m in range(len(pair)):
-        weights[at, m] += pair[m]
-        out[source, m] += pair[m]
 
 
 @kernel

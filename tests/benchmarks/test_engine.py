@@ -30,3 +30,17 @@ def test_fifteen_hundred_whole_lists_a_second(short):
 def test_folding_costs_at_most_sixty_microseconds_an_event(short):
     """Every fold on every row, blocks of 1,000."""
     assert figures(learn, short=short)["us_per_event"] <= 60
+
+
+@pytest.mark.absolute
+def test_a_fast_stream_costs_at_most_twenty_five_microseconds_an_event(short):
+    """20,000 events a second: counts learn every row, gradients the share that their budget leaves."""
+    found = figures(learn, short=short)
+    assert found["us_per_event_sampled"] <= 25
+    assert 0.05 <= found["share"] <= 0.2
+
+
+def test_sampling_the_gradients_pays(short):
+    """The fast stream costs at most 0.85 of the calm one, per event, in the same run."""
+    found = figures(learn, short=short)
+    assert found["us_per_event_sampled"] <= 0.85 * found["us_per_event"]

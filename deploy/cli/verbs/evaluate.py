@@ -81,7 +81,11 @@ def command(
     if file is None:
         raise click.UsageError("FILE: missing: name a log, or give --jsonl to be refereed")
     events = in_order(read_log(file))[:limit]
-    session = Session(EngineSettings(probes_per_second=1e9), exclude_seen=not keep_seen, seed=seed)
+    session = Session(
+        EngineSettings(probes_per_second=1e9, gradient_rows_per_second=1e9),
+        exclude_seen=not keep_seen,
+        seed=seed,
+    )
     with progress(file.name, len(events), quiet=as_json) as advance:
         tally = run(events, session.test, session.observe, every=every, keep_seen=keep_seen, progress=advance)
     report(tally, session.components, as_json=as_json)
@@ -138,7 +142,9 @@ def referee(seed: int) -> None:
             continue
         if isinstance(message, _End):
             return
-        session = session or Session(EngineSettings(probes_per_second=1e9), exclude_seen=True, seed=seed)
+        session = session or Session(
+            EngineSettings(probes_per_second=1e9, gradient_rows_per_second=1e9), exclude_seen=True, seed=seed
+        )
         try:
             _answer(_react(session, message))
         except (InvalidMessageError, msgspec.ValidationError) as error:
