@@ -4,6 +4,7 @@ from collections.abc import Iterable, Sequence
 
 import numpy as np
 
+from models.packed import Packed, PackedIndex
 from schemas.signals import Int32
 
 UNKNOWN = 0
@@ -28,6 +29,7 @@ class Interner:
     def __init__(self, ids: Iterable[str] = ()) -> None:
         self._ids: list[str] = [""]
         self._slots: dict[str, int] = {"": UNKNOWN}
+        self._packed = PackedIndex()
         for name in ids:
             self.intern(name)
 
@@ -50,6 +52,31 @@ class Interner:
     def intern_many(self, names: Iterable[str]) -> Int32:
         """Slots of many ids, shape (n,)."""
         return np.fromiter((self.intern(n) for n in names), np.int32)
+
+    def intern_packed(self, ids: Packed) -> Int32:
+        """Slots of ids that are given as bytes, new ones if need be, shape (n,).
+
+        Examples
+        --------
+        >>> items = Interner(["tea"])
+        >>> items.intern_packed(Packed(["cup", "tea"])), items.id_of(2)
+        (array([2, 1], dtype=int32), 'cup')
+        """
+        slots = self._index().find(ids) + np.int32(1)
+        fresh = np.flatnonzero(slots == UNKNOWN)
+        slots[fresh] = self.intern_many(ids.take(fresh))
+        return slots
+
+    def pack(self, slots: Int32) -> Packed:
+        """Ids in many slots above 0, as bytes."""
+        return self._index().strings.take(slots - np.int32(1))
+
+    def _index(self) -> PackedIndex:
+        """Bytes of all ids; made and kept up when they are asked for, for state blocks."""
+        known = 1 + len(self._packed)
+        if known < len(self._ids):
+            self._packed.extend(self._ids[known:])
+        return self._packed
 
     def lookup(self, name: str) -> int:
         """The slot of an id, 0 if it has none."""

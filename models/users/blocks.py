@@ -13,17 +13,18 @@ import numpy as np
 import numpy.typing as npt
 
 from models.interning import Interner
+from models.packed import Packed, slices
 from models.users import attribution, dedup, history, sections, seen
 from models.users.applied import number_slots
 from models.users.attribution import DECISION as OPEN
 from models.users.attribution import SHOWN
 from models.users.folding import Rules, State
 from models.users.history import ENTRY
-from models.users.names import Names, Packed
+from models.users.names import Names
 from models.users.people import ALIVE, BLOCK, BOUGHT, CLICKED, HOLDOUT, People
 from models.users.pools import WIDTH, Records
 from schemas.errors import CorruptBlockError, SnapshotError
-from schemas.signals import Int64
+from schemas.signals import Int32, Int64
 from schemas.snapshots import pack, unpack
 
 VERSION = 1
@@ -80,7 +81,7 @@ def encode(state: State, rules: Rules, names: Names, items: Interner, origin: Or
     arrays |= _past(state, rules, slots)
     arrays |= _ids(state, rules, slots, origin.clock // _HOUR)
     arrays |= _open(state, slots, origin.clock - rules.window)
-    packed = Packed(_number(arrays, _left(state, rules, slots, len(items)), items))
+    packed = items.pack(_number(arrays, _left(state, rules, slots, len(items)), items))
     arrays |= {"item_bytes": packed.data, "item_n": np.diff(packed.start).astype(np.uint16)}
     meta = {
         "partition": origin.partition,
@@ -93,8 +94,7 @@ def encode(state: State, rules: Rules, names: Names, items: Interner, origin: Or
 
 def _names(names: Names, people: People, slots: Int64) -> Arrays:
     at, n = people["name_at"][slots], people["name_n"][slots]
-    parts = [names.data[a : a + length] for a, length in zip(at.tolist(), n.tolist(), strict=True)]
-    return {"name_bytes": np.concatenate([np.zeros(0, np.uint8), *parts]), "name_n": n}
+    return {"name_bytes": slices(names.data, at, n).data, "name_n": n}
 
 
 def _past(state: State, rules: Rules, slots: Int64) -> Arrays:
@@ -154,8 +154,8 @@ def _records(prefix: str, arrays: Arrays, names: tuple[str, ...], dtype: np.dtyp
     return records
 
 
-def _number(arrays: Arrays, left: Arrays, items: Interner) -> list[str]:
-    """Replace slots by dictionary indices in ``arrays``; returns the dictionary."""
+def _number(arrays: Arrays, left: Arrays, items: Interner) -> Int32:
+    """Replace slots by dictionary indices in ``arrays``; returns the dictionary's slots."""
     index = np.full(len(items), -1, np.int32)
     slots = np.empty(len(items), np.int32)
     n = 0
@@ -163,17 +163,16 @@ def _number(arrays: Arrays, left: Arrays, items: Interner) -> list[str]:
         column = arrays[name]
         arrays[name] = np.empty_like(column)
         n = number_slots(column, index, slots, n, arrays[name])
-    dictionary = items.ids_of(slots[:n].tolist())
     column = left["seen_item"]
     alone = np.unique(column[index[column] < 0])
     named = sorted(zip(items.ids_of(alone.tolist()), alone.tolist(), strict=True))
-    for k, (_, slot) in enumerate(named):
-        index[slot] = n + k
+    slots[n : n + len(named)] = [slot for _, slot in named]
+    index[slots[n : n + len(named)]] = np.arange(n, n + len(named))
     numbers = index[column]
     owner = np.repeat(np.arange(len(left["seen_n"])), left["seen_n"])
     arrays["seen_n"] = left["seen_n"]
     arrays["seen_item"] = numbers[np.lexsort((numbers, owner))]
-    return dictionary + [name for name, _ in named]
+    return slots[: n + len(named)]
 
 
 def decode(data: bytes, origin: Origin) -> tuple[int, Arrays, dict[str, Any]]:
@@ -206,8 +205,8 @@ def load(state: State, rules: Rules, names: Names, items: Interner, block: int, 
     slots = arrays["slot"] + block * BLOCK
     for name in _SCALARS:
         state.people[name][slots] = arrays[name]
-    names.place(state.people, slots, Packed.of_bytes(arrays["name_bytes"], arrays["name_n"].tolist()))
-    universe = items.intern_many(Packed.of_bytes(arrays["item_bytes"], arrays["item_n"].tolist()))
+    names.place(state.people, slots, Packed.of_bytes(arrays["name_bytes"], arrays["name_n"]))
+    universe = items.intern_packed(Packed.of_bytes(arrays["item_bytes"], arrays["item_n"]))
     for name in ("past_item", "shown_item", "seen_item"):
         arrays[name] = universe[arrays[name]]
     if len(slots):

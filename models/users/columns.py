@@ -8,8 +8,8 @@ import numpy as np
 from msgspec.structs import astuple
 
 from models.interning import Interner
+from models.packed import Packed
 from models.users.dedup import HighWater
-from models.users.names import Packed
 from schemas.events import Click, Decision, Erase, Event, Feedback, Impression, Merge, Purchase, Request, Tick
 from schemas.ids import stable_hash
 from schemas.recommendations import RecommendedItem

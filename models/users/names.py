@@ -5,12 +5,11 @@ same slots, and a restored shard goes on as the one that never stopped.
 """
 
 from bisect import insort
-from collections.abc import Iterator, Sequence
-from itertools import accumulate, pairwise
 
 import numpy as np
 
 from models.jit import kernel
+from models.packed import Packed
 from models.users.people import ALIVE, People
 from models.users.pools import UInt32, enlarge, wide
 from schemas.signals import Int32, Int64, UInt8, UInt64
@@ -19,56 +18,6 @@ NOBODY = -1
 """The slot of an id that is not known and was not to be added."""
 
 _TOMB = -2
-
-
-class Packed:
-    r"""Strings as one run of UTF-8 bytes.
-
-    Attributes
-    ----------
-    data
-        Bytes of all strings back to back.
-    start
-        Where each begins, shape (n + 1,).
-
-    Examples
-    --------
-    >>> p = Packed(["ab", "ä"])
-    >>> bytes(p.data), p.start
-    (b'ab\xc3\xa4', array([0, 2, 4]))
-    """
-
-    __slots__ = ("data", "start")
-
-    def __init__(self, strings: Sequence[str]) -> None:
-        joined = "".join(strings)
-        if joined.isascii():
-            data, lengths = joined.encode(), map(len, strings)
-        else:
-            parts = [s.encode() for s in strings]
-            data, lengths = b"".join(parts), map(len, parts)
-        self.data: UInt8 = np.frombuffer(data, np.uint8)
-        self.start: Int64 = np.zeros(len(strings) + 1, np.int64)
-        np.cumsum(np.fromiter(lengths, np.int64, len(strings)), out=self.start[1:])
-
-    def hashes(self) -> UInt64:
-        """A 64-bit hash of each string (FNV-1a, then mixed), shape (n,)."""
-        out = np.empty(len(self.start) - 1, np.uint64)
-        _hashes(self.data, self.start, out)
-        return out
-
-    def __iter__(self) -> Iterator[str]:
-        data = self.data.tobytes()
-        start = self.start.tolist()
-        return (data[a:b].decode() for a, b in pairwise(start))
-
-    @classmethod
-    def of_bytes(cls, data: UInt8, lengths: Sequence[int]) -> "Packed":
-        """From bytes and the length of each string."""
-        packed = cls(())
-        packed.data = data
-        packed.start = np.fromiter(accumulate(lengths, initial=0), np.int64, len(lengths) + 1)
-        return packed
 
 
 class Names:
@@ -150,7 +99,7 @@ class Names:
     def remove(self, people: People, slot: int) -> None:
         """Forget an id: its bytes become zero and its slot free."""
         at, n = int(people["name_at"][slot]), int(people["name_n"][slot])
-        name = Packed.of_bytes(self.data[at : at + n].copy(), [n])
+        name = Packed.of_bytes(self.data[at : at + n].copy(), np.array([n]))
         _forget(name.hashes()[0], slot, self.table, self.tags)
         self.data[at : at + n] = 0
         self.holes += n
@@ -158,11 +107,9 @@ class Names:
 
     def place(self, people: People, slots: Int64, ids: Packed) -> None:
         """Put ids into given free slots (a block that is loaded)."""
-        for _ in range(self.used, int(slots.max(initial=-1)) + 1):
-            self.free.append(self.used)
-            self.used += 1
-        taken = set(slots.tolist())
-        self.free = [s for s in self.free if s not in taken]
+        top = max(self.used, int(slots.max(initial=-1)) + 1)
+        free = np.concatenate([np.array(self.free, np.int64), np.arange(self.used, top)])
+        self.free, self.used = free[~np.isin(free, slots)].tolist(), top
         self._reserve(len(slots), len(ids.data))
         end = self.end + len(ids.data)
         self.data[self.end : end] = ids.data
@@ -206,20 +153,6 @@ class Names:
         self.tags = np.zeros(size, np.uint32)
         _index(tags.astype(np.uint64), slots.astype(np.int64), self.table, self.tags)
         self.filled = len(slots)
-
-
-@kernel
-def _hashes(data: UInt8, start: Int64, out: UInt64) -> None:
-    for i in range(len(out)):
-        h = np.uint64(14695981039346656037)
-        for at in range(start[i], start[i + 1]):
-            h = (h ^ np.uint64(data[at])) * np.uint64(1099511628211)
-        h ^= h >> np.uint64(33)
-        h *= np.uint64(18397679294719823053)
-        h ^= h >> np.uint64(33)
-        h *= np.uint64(14181476777654086739)
-        h ^= h >> np.uint64(33)
-        out[i] = h
 
 
 @kernel

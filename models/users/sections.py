@@ -9,7 +9,7 @@ from models.users.dedup import Recent
 from models.users.history import History
 from models.users.moving import dump_history, dump_ids
 from models.users.people import People, Person
-from models.users.pools import WIDTH, Records, UInt16, wide
+from models.users.pools import WIDTH, Records, UInt16, take, wide
 from models.users.seen import Seen
 from schemas.signals import Int32, Int64, UInt8, UInt64
 
@@ -30,10 +30,29 @@ def load_pasts(
     begin = 0
     for u in range(len(slots)):
         end = begin + wide(n[u])
-        for k in range(end - 1, begin - 1, -1):
-            e = entries[k]
-            history.push(h, people[slots[u]], s, e.item, e.second, e.kind, e.weight, cap)
+        if n[u] <= cap:
+            _fill_past(h, people[slots[u]], entries, begin, end)
+        else:
+            for k in range(end - 1, begin - 1, -1):
+                e = entries[k]
+                history.push(h, people[slots[u]], s, e.item, e.second, e.kind, e.weight, cap)
         begin = end
+
+
+@inner_kernel
+def _fill_past(h: History, me: Person, entries: Records, begin: int, end: int) -> None:
+    """A history that is within its cap: whole nodes at a time, oldest first."""
+    entry, k = h.entry, end
+    while k > begin:
+        node = take(h.marks, h.link)
+        h.link[node] = me.past
+        me.past = node
+        fill = min(WIDTH, k - begin)
+        for at in range(fill):
+            k -= 1
+            entry[node * WIDTH + at] = entries[k]
+        me.past_fill = fill
+    me.past_n = end - begin
 
 
 @kernel

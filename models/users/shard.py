@@ -7,6 +7,7 @@ import numpy as np
 from models.contexts import Contexts
 from models.experiments import Experiment
 from models.interning import Interner
+from models.packed import Packed
 from models.users import attribution, blocks, dedup, folding, history, moving, sections, seen
 from models.users.applied import NO_CONTEXTS, NO_ROWS, Applied, contexts_of, join_runs, opened_of, rows_of
 from models.users.blocks import Origin
@@ -14,7 +15,7 @@ from models.users.checkpoint import Checkpoint
 from models.users.columns import BARRIER, EventColumns, codes_of, collect
 from models.users.dedup import MAX_HOURS, HighWater
 from models.users.folding import CONTEXT, Input, Output, Rules, State, Tally
-from models.users.names import NOBODY, Names, Packed
+from models.users.names import NOBODY, Names
 from models.users.people import BLOCK, HOLDOUT, REQUESTS, new_people
 from models.users.pools import Mask, enlarge
 from models.users.runs import arrays_of, cuts, input_of, new_output

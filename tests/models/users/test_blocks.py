@@ -5,9 +5,9 @@ import numpy as np
 import pytest
 
 from models.interning import Interner
+from models.packed import Packed
 from models.users.blocks import block_key
 from models.users.checkpoint import Checkpoint
-from models.users.names import Packed
 from models.users.shard import UserShard
 from schemas.errors import CorruptBlockError, SettingsError
 from schemas.events import Erase
@@ -161,7 +161,7 @@ def test_packed_strings_come_back() -> None:
     strings = ["", "a", "ä" * 300, "日本", "x" * 1024]
     packed = Packed(strings)
     assert list(packed) == strings
-    assert list(Packed.of_bytes(packed.data, np.diff(packed.start).tolist())) == strings
+    assert list(Packed.of_bytes(packed.data, np.diff(packed.start))) == strings
     assert len(set(packed.hashes().tolist())) == len(strings)
 
 
