@@ -12,6 +12,7 @@ from aiokafka import AIOKafkaConsumer, TopicPartition
 
 from deploy.embedded.broker import EmbeddedBroker
 from deploy.embedded.compat import install
+from deploy.health import checks_of
 from deploy.process import free_port
 from deploy.simulator.build import ShopOptions, build
 from deploy.simulator.drive import Drive, count_records
@@ -27,7 +28,7 @@ from streams.kafka import connect
 from streams.provision import provision
 
 FIRST_LIST_SECONDS = 120.0
-"""A prepared machine needs a few; the first run after an installation compiles its kernels."""
+"""From compiled kernels on; a machine at rest needs a few."""
 
 DEMO_HOLDOUT = 0.2
 DEMO_PARTITIONS, DEMO_LINGER_MS = 2, 8
@@ -117,6 +118,7 @@ async def run(base: Settings, options: DemoOptions, stop: asyncio.Event, *, say:
         for role, why in absent.items():
             say(f"{role}: {why}")
         demo = Demo(settings, options, children, absent, started)
+        await demo.kernels(metrics_port, stop, say=say)
         return await demo.run(stop, say=say, line=line)
 
 
@@ -139,6 +141,19 @@ class Demo:
         self.first_list: float | None = None
         self.ended: dict[str, str] = {}
         self.told: set[str] = set()
+
+    async def kernels(self, port: int, stop: asyncio.Event, *, say: Say) -> None:
+        """Wait until the stream has compiled its kernels: seconds, but the first time minutes."""
+        told = False
+        while not stop.is_set():
+            self._needed()
+            checks = await asyncio.to_thread(checks_of, self.settings.api.host, port)
+            if checks.get("kernels") == "ok":
+                return
+            if checks and not told:
+                told = True
+                say("compiling kernels: a minute or two, once after an installation")
+            await asyncio.sleep(0.25)
 
     async def run(self, stop: asyncio.Event, *, say: Say, line: Say) -> Report:
         """Open the shop; watch it and the roles."""
@@ -173,6 +188,8 @@ class Demo:
                 raise UnavailableError(f"{role} {gone[role]} (see {self.children.log(role)})")
 
     def _check(self, say: Say) -> None:
+        for role, why in self.children.revive().items():
+            say(f"{role} started again: {why}")
         self._needed()
         for role, why in self.children.ended().items():
             if role not in self.ended:

@@ -4,6 +4,7 @@ import json
 import threading
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from http.client import HTTPConnection, HTTPException
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import msgspec
@@ -50,7 +51,8 @@ class Health:
 
     def readiness(self) -> Readiness:
         """Every check's answer; ready when all are well."""
-        reasons = {name: check() for name, check in self._checks.items()}
+        # A copy: checks are added while probes are answered on another thread.
+        reasons = {name: check() for name, check in list(self._checks.items())}
         return Readiness(
             ready=not any(reasons.values()), checks={name: why or "ok" for name, why in reasons.items()}
         )
@@ -97,6 +99,18 @@ def operations_server(host: str, port: int, health: Health, metrics: Callable[[]
         server.shutdown()
         server.server_close()
         thread.join()
+
+
+def checks_of(host: str, port: int) -> dict[str, str]:
+    """The checks that another process's ``/readyz`` shows; none while it does not answer."""
+    connection = HTTPConnection(host, port, timeout=5)
+    try:
+        connection.request("GET", "/readyz")
+        return msgspec.json.decode(connection.getresponse().read(), type=Readiness).checks
+    except (OSError, HTTPException, msgspec.DecodeError):  # not up yet, or somebody else's port
+        return {}
+    finally:
+        connection.close()
 
 
 def _ready(health: Health) -> Answer:

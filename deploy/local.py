@@ -52,7 +52,7 @@ async def run(
         children = stack.enter_context(Supervisor(directory, settings, broker))
         await provision(settings)
         start(children, settings, say)
-        await _watch(children, stop)
+        await _watch(children, stop, say)
 
 
 def forgetful(settings: Settings, stack: ExitStack) -> Settings:
@@ -81,8 +81,10 @@ def start(children: Supervisor, settings: Settings, say: Callable[[str], None]) 
         say(f"live page: http://{settings.api.host}:{settings.api.port}/")
 
 
-async def _watch(children: Supervisor, stop: asyncio.Event) -> None:
+async def _watch(children: Supervisor, stop: asyncio.Event, say: Callable[[str], None]) -> None:
     while not stop.is_set():
+        for role, why in children.revive().items():
+            say(f"{role} started again: {why}")
         for role, why in children.ended().items():
             raise UnavailableError(f"{role} {why} (see {children.log(role)})")
         try:

@@ -51,6 +51,7 @@ class Metrics:
 
     def __init__(self, registry: CollectorRegistry | None = None) -> None:
         self.registry = registry or CollectorRegistry()
+        self.process = ProcessMetrics(self.registry)
         self.stream = StreamMetrics(self.registry)
         self.encoder = EncoderMetrics(self.registry)
         self.encode = EncodeMetrics(self.registry)
@@ -67,6 +68,24 @@ class Metrics:
         """Every metric's full name, sorted."""
         found = self.registry.collect()
         return sorted(metric.name + ("_total" if metric.type == "counter" else "") for metric in found)
+
+
+class ProcessMetrics:
+    """Counts what ``deploy.watchdog.LoopObserver`` tells, and how long the start took."""
+
+    def __init__(self, registry: CollectorRegistry) -> None:
+        self._lag = _histogram(
+            registry, "loop_lag_seconds", "How late the event loop turned.", (*WORK_SECONDS, 3, 10, 30)
+        )
+        self._kernels = _gauge(registry, "kernels_seconds", "Compiling or loading kernels at the start.")
+
+    def on_loop_lag(self, seconds: float) -> None:
+        """The loop turned so late."""
+        self._lag.observe(seconds)
+
+    def on_kernels(self, seconds: float) -> None:
+        """All kernels are there."""
+        self._kernels.set(seconds)
 
 
 class StreamMetrics:

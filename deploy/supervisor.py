@@ -1,6 +1,7 @@
 """All roles on this machine as child processes of one: started in order, watched, ended together.
 
-The supervisor restarts nothing: a role that ends by itself is reported with the last thing it said.
+A role that its watchdog ended is started again; one that ends by itself in any other way is reported
+with the last thing it said.
 No child outlives it, whatever ends it (``deploy.process.spawn``).
 """
 
@@ -17,6 +18,7 @@ import msgspec
 from deploy.cli.options import SETTINGS_VARIABLE
 from deploy.embedded.broker import EmbeddedBroker
 from deploy.process import kill_group, spawn
+from deploy.watchdog import STATUS as WATCHDOG_STATUS
 from schemas.settings import Settings
 
 GRACE_SECONDS = 6.0
@@ -48,12 +50,14 @@ class Supervisor:
         self.settings = settings
         self.broker = broker
         self.roles: dict[str, subprocess.Popen[bytes]] = {}
+        self._variables: dict[str, dict[str, str]] = {}
         self.settings_file = directory / "settings.toml"
         self.settings_file.write_text(to_toml(msgspec.to_builtins(settings)), "utf-8")
 
     def start(self, role: str, **environment: str) -> None:
         """Start ``streamwise ROLE`` with this run's settings."""
         command = [sys.executable, "-m", "deploy.cli", role]
+        self._variables[role] = environment
         variables = {SETTINGS_VARIABLE: str(self.settings_file.resolve()), **environment}
         if self.broker is not None and role in FETCH_WAIT_MS:
             variables["STREAMWISE_KAFKA__FETCH_WAIT_MS"] = str(FETCH_WAIT_MS[role])
@@ -74,6 +78,14 @@ class Supervisor:
         if self.broker is not None and not self.broker.alive():
             gone["broker"] = "ended"
         return gone
+
+    def revive(self) -> dict[str, str]:
+        """Start the roles again that their watchdogs have ended; each with its last words."""
+        hung = {role for role, process in self.roles.items() if process.poll() == WATCHDOG_STATUS}
+        said = {role: self.last_words(role) for role in sorted(hung)}
+        for role in said:
+            self.start(role, **self._variables[role])
+        return said
 
     def last_words(self, role: str) -> str:
         """The last error that a role wrote, else its last line."""

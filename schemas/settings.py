@@ -354,6 +354,22 @@ class ApiSettings(_Section, frozen=True, kw_only=True):
     metrics_port: Annotated[int, Meta(ge=0, le=65535)] = 0
 
 
+class HealthSettings(_Section, frozen=True, kw_only=True):
+    """When a process calls itself ill, and when it is ended.
+
+    Parameters
+    ----------
+    max_loop_lag_seconds
+        A process whose event loop turned later than this is not ready.
+    hung_seconds
+        A process whose event loop has not turned for so long shows the stacks of its threads and ends
+        with status 70, to be started again; 0: never.
+    """
+
+    max_loop_lag_seconds: Positive = 1.0
+    hung_seconds: Annotated[float, Meta(ge=0)] = 60.0
+
+
 class Settings(_Section, frozen=True, kw_only=True):
     """The whole tree."""
 
@@ -369,6 +385,7 @@ class Settings(_Section, frozen=True, kw_only=True):
     redis: RedisSettings = RedisSettings()
     audit: AuditSettings = AuditSettings()
     api: ApiSettings = ApiSettings()
+    health: HealthSettings = HealthSettings()
 
 
 SECRETS = frozenset({"kafka.password", "redis.url"})

@@ -72,7 +72,7 @@ class Runtime:
         self.pace = Pace()
         self.incarnations: Incarnations = {}
         self.router = Router(settings, self.incarnations)
-        self.draining = False
+        self.started = self.draining = False
         self.writers: list[LogWriter] = []
         self.producer: Any = None
 
@@ -93,6 +93,7 @@ class Runtime:
         if "learn" in self.roles:
             guardrail = Guardrail(self.engine.policy, limit_seconds=self.settings.learner.max_lag_seconds)
             self.tasks.start(self.learner.run(), guardrail.run(self.learner, monotonic))
+        self.started = True
 
     @property
     def topics(self) -> list[str]:

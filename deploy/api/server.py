@@ -17,6 +17,7 @@ from deploy.api.live import LiveView
 from deploy.api.reader import LiveReader
 from deploy.health import Health
 from deploy.metrics import Metrics
+from deploy.watchdog import watched
 from schemas.errors import UnavailableError
 from schemas.recommendations import Recommendation
 from schemas.settings import Settings
@@ -69,7 +70,8 @@ async def serve(
     work = [asyncio.create_task(reader.run()), asyncio.create_task(gateway.run())]
     work.append(asyncio.create_task(_serve_http(context, stop, listening)))
     try:
-        done, _ = await asyncio.wait(work, return_when=asyncio.FIRST_COMPLETED)
+        with watched(settings.health, health, metrics.process):
+            done, _ = await asyncio.wait(work, return_when=asyncio.FIRST_COMPLETED)
         # Reader and gateway never end by themselves: if one did, it failed, and we fail with it.
         for task in done:
             task.result()

@@ -9,6 +9,7 @@ import pytest
 
 from deploy.api.observer import ApiObserver, NullApiObserver
 from deploy.metrics import Metrics
+from deploy.watchdog import LoopObserver
 from schemas.control import PolicySwitch
 from schemas.recommendations import RUNGS
 from streams.auditor import AuditObserver
@@ -20,6 +21,7 @@ from workers.encoder.observer import EncoderObserver
 
 DOCUMENT = Path(__file__).parents[2] / "docs" / "metrics.md"
 PAIRS = {
+    "process": LoopObserver,
     "stream": StreamObserver,
     "encoder": EncoderObserver,
     "encode": EncodeObserver,

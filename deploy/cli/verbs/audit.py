@@ -13,6 +13,7 @@ from deploy.cli.output import print_json
 from deploy.health import Health, operations_server
 from deploy.metrics import AuditMetrics, Metrics
 from deploy.signals import stop_on_signals
+from deploy.watchdog import watched
 from schemas.control import PolicySwitch
 from schemas.reports import CausalReport
 from schemas.settings import Settings
@@ -89,12 +90,12 @@ def command(settings: Settings, *, once: bool, dry_run: bool, as_json: bool) -> 
         return
     printer = Printer(metrics.audit, as_json=as_json)
     auditor = Auditor(settings, observer=printer, dry_run=dry_run)
+    health = Health({"log": printer.reading})
     with ExitStack() as stack:
         if settings.api.metrics_port:
             host, port = settings.api.host, settings.api.metrics_port
-            health = Health({"log": printer.reading})
             stack.enter_context(operations_server(host, port, health, metrics.render))
-        asyncio.run(_until_stopped(auditor, settings, dry_run=dry_run))
+        asyncio.run(_until_stopped(auditor, settings, health, metrics, dry_run=dry_run))
 
 
 def show(reports: tuple[CausalReport, ...], *, as_json: bool) -> None:
@@ -138,8 +139,10 @@ async def _once(auditor: Auditor, settings: Settings, *, dry_run: bool) -> tuple
     return await auditor.once()
 
 
-async def _until_stopped(auditor: Auditor, settings: Settings, *, dry_run: bool) -> None:
+async def _until_stopped(
+    auditor: Auditor, settings: Settings, health: Health, metrics: Metrics, *, dry_run: bool
+) -> None:
     if not dry_run:
         await provision(settings)
-    with stop_on_signals() as stop:
+    with watched(settings.health, health, metrics.process), stop_on_signals() as stop:
         await auditor.run(stop)

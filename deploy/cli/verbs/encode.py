@@ -12,6 +12,7 @@ from deploy.encoding import encoder_pool
 from deploy.health import Health, operations_server
 from deploy.metrics import Metrics
 from deploy.signals import stop_on_signals
+from deploy.watchdog import watched
 from schemas.settings import Settings
 from streams.encode import EncodeStage
 from workers.encoder.pool import EncoderPool
@@ -25,15 +26,15 @@ def command(settings: Settings, *, as_json: bool) -> None:
 
     Several workers share the work as one consumer group.  Start one per core, or one per GPU.
     """
-    metrics = Metrics()
+    metrics, health = Metrics(), Health()
     with ExitStack() as stack:
         if settings.api.metrics_port:
-            serve = operations_server(settings.api.host, settings.api.metrics_port, Health(), metrics.render)
+            serve = operations_server(settings.api.host, settings.api.metrics_port, health, metrics.render)
             stack.enter_context(serve)
         pool = stack.enter_context(encoder_pool(settings, metrics.encoder))
         if not as_json:
             click.echo(f"encoder ready: {describe(pool)}", err=True)
-        asyncio.run(work(settings, pool, metrics))
+        asyncio.run(work(settings, pool, health, metrics))
         done = counts(metrics) | {"model": pool.spec.model, "version": pool.spec.version}
     if as_json:
         print_json(done)
@@ -47,9 +48,9 @@ def describe(pool: EncoderPool) -> str:
     return f"{spec.model} in {spec.precision}, {spec.dim} dimensions, version {spec.version}"
 
 
-async def work(settings: Settings, pool: EncoderPool, metrics: Metrics) -> None:
+async def work(settings: Settings, pool: EncoderPool, health: Health, metrics: Metrics) -> None:
     """Consume items until a signal."""
-    with stop_on_signals() as stop:
+    with watched(settings.health, health, metrics.process), stop_on_signals() as stop:
         await EncodeStage(settings.kafka, pool, observer=metrics.encode).run(stop)
 
 

@@ -11,12 +11,15 @@ import click
 
 from deploy.cli.options import as_json, with_settings
 from deploy.cli.output import print_json
-from deploy.health import Health, operations_server
+from deploy.health import operations_server
+from deploy.kernels import WORTH_TELLING_SECONDS, Kernels
 from deploy.metrics import Metrics
+from deploy.readiness import of_stream
 from deploy.signals import stop_on_signals
+from deploy.watchdog import watched
 from models.engine import Engine
 from schemas.settings import Settings
-from streams.app import StreamApp, create_app, serve
+from streams.app import create_app, serve
 from streams.crash import CrashPoint
 from streams.provision import provision
 
@@ -41,16 +44,19 @@ def command(settings: Settings, *, as_json: bool) -> None:
 
 
 async def work(settings: Settings, metrics: Metrics, crash: CrashPoint, *, as_json: bool) -> None:
-    """Provision, start, serve until a signal."""
-    await provision(settings)
+    """Compile, provision, start, serve until a signal."""
     app = create_app(settings, Engine.of(settings), observer=metrics.stream, crash=crash)
+    kernels = Kernels()
+    health = of_stream(app, kernels)
     with ExitStack() as stack:
         if settings.api.metrics_port:
-            serving = operations_server(
-                settings.api.host, settings.api.metrics_port, health_of(app), metrics.render
-            )
+            serving = operations_server(settings.api.host, settings.api.metrics_port, health, metrics.render)
             stack.enter_context(serving)
+        stack.enter_context(watched(settings.health, health, metrics.process))
         stop = stack.enter_context(stop_on_signals())
+        if not await compiled(kernels, stop, metrics):
+            return
+        await provision(settings)
         gc.freeze()  # what stands now stands until the end: no collection need look at it again
 
         def say() -> None:
@@ -60,21 +66,19 @@ async def work(settings: Settings, metrics: Metrics, crash: CrashPoint, *, as_js
         await serve(app, stop, say)
 
 
-def health_of(app: StreamApp) -> Health:
-    """Ready when all partitions are taken over, the catalogue is read, and the learner is not far behind."""
-    runtime = app.runtime
-
-    def partitions() -> str | None:
-        return None if runtime.users.ready else "partitions are being taken over"
-
-    def catalogue() -> str | None:
-        return None if runtime.catalogue.caught_up.is_set() else "the catalogue is being read"
-
-    def learner() -> str | None:
-        lag = runtime.learner.lag
-        return None if lag < 1000 else f"{lag} signals blocks are not learned yet"
-
-    return Health({"partitions": partitions, "catalogue": catalogue, "learner": learner})
+async def compiled(kernels: Kernels, stop: asyncio.Event, metrics: Metrics) -> bool:
+    """Whether all kernels are there; False if told to stop before."""
+    compiling, stopping = asyncio.ensure_future(kernels.compile()), asyncio.ensure_future(stop.wait())
+    await asyncio.wait([compiling, stopping], return_when=asyncio.FIRST_COMPLETED)
+    stopping.cancel()
+    if not compiling.done():
+        compiling.cancel()
+        return False
+    seconds = compiling.result()
+    metrics.process.on_kernels(seconds)
+    if seconds > WORTH_TELLING_SECONDS:
+        click.echo(f"kernels compiled in {seconds:.0f} s (once after an installation)", err=True)
+    return True
 
 
 def counts(metrics: Metrics) -> dict[str, Any]:

@@ -11,6 +11,7 @@ from deploy.cli.output import print_json
 from deploy.health import Health, operations_server
 from deploy.metrics import Metrics
 from deploy.signals import stop_on_signals
+from deploy.watchdog import watched
 from schemas.errors import SettingsError
 from schemas.settings import Settings
 from streams.view import RedisView
@@ -26,12 +27,12 @@ def command(settings: Settings, *, as_json: bool) -> None:
     """
     if not settings.redis.url:
         raise SettingsError("redis.url: '': the view needs a Redis: set it to redis://host:port/0")
-    metrics = Metrics()
+    metrics, health = Metrics(), Health()
     with ExitStack() as stack:
         if settings.api.metrics_port:
-            serve = operations_server(settings.api.host, settings.api.metrics_port, Health(), metrics.render)
+            serve = operations_server(settings.api.host, settings.api.metrics_port, health, metrics.render)
             stack.enter_context(serve)
-        asyncio.run(keep(settings, metrics))
+        asyncio.run(keep(settings, health, metrics))
     stored = int(metrics.registry.get_sample_value("streamwise_redis_view_lists_total") or 0)
     if as_json:
         print_json({"lists": stored})
@@ -39,10 +40,10 @@ def command(settings: Settings, *, as_json: bool) -> None:
         click.echo(f"lists {stored}")
 
 
-async def keep(settings: Settings, metrics: Metrics) -> None:
+async def keep(settings: Settings, health: Health, metrics: Metrics) -> None:
     """Keep the view until a signal."""
     view = RedisView(settings.kafka, settings.redis, clock_ms=_now, observer=metrics.view)
-    with stop_on_signals() as stop:
+    with watched(settings.health, health, metrics.process), stop_on_signals() as stop:
         await view.run(stop)
 
 

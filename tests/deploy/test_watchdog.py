@@ -1,0 +1,108 @@
+"""A loop that turns late is told of; one that stands ends its process, with the stacks of its threads."""
+
+import asyncio
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+from deploy.health import Health
+from deploy.metrics import Metrics
+from deploy.process import spawn
+from deploy.supervisor import Supervisor
+from deploy.watchdog import STATUS, watched
+from schemas.settings import HealthSettings, Settings
+
+ROOT = Path(__file__).parents[2]
+
+PROCESS = """
+import asyncio, re, sys, time
+import deploy.watchdog
+from deploy.health import Health
+from deploy.metrics import Metrics
+from schemas.settings import HealthSettings
+
+deploy.watchdog.GRACE_SECONDS = 1.0
+hung, how = float(sys.argv[1]), sys.argv[2]
+
+def stand_still():
+    if how == "sleep":
+        time.sleep(2.5 if hung == 0 else 120)
+    else:  # a match that takes for ever holds the interpreter lock all the while
+        re.match("(a+)+$", "a" * 64 + "b")
+
+async def main():
+    with deploy.watchdog.watched(HealthSettings(hung_seconds=hung), Health(), Metrics().process):
+        await asyncio.sleep(0.3)
+        stand_still()
+
+asyncio.run(main())
+print("went on")
+"""
+
+
+def run(hung: float, how: str) -> tuple[int, str, str]:
+    command = [sys.executable, "-c", PROCESS, str(hung), how]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=60, check=False)
+    return done.returncode, done.stdout, done.stderr
+
+
+def test_a_blocked_loop_ends_its_process() -> None:
+    """Status 70; the log says why and where every thread stands."""
+    status, _, said = run(1.0, "sleep")
+    assert status == STATUS
+    assert said.startswith("error: watchdog: the event loop has not turned for 1 s")
+    assert "in stand_still" in said
+    assert said.count("most recent call first") >= 2
+
+
+def test_a_loop_blocked_with_the_interpreter_lock_held_ends_its_process_too() -> None:
+    """No thread of Python can look then: the timer that needs no lock ends it."""
+    status, _, said = run(1.0, "match")
+    assert status == 1
+    assert "Timeout" in said
+    assert "in stand_still" in said
+
+
+def test_zero_ends_nothing() -> None:
+    """The watchdog may be switched off."""
+    assert run(0.0, "sleep") == (0, "went on\n", "")
+
+
+async def test_a_late_loop_is_not_ready_and_is_measured() -> None:
+    """While it stands, another thread is told; afterwards the metric and the reason remember."""
+    health, metrics = Health(), Metrics()
+    with watched(HealthSettings(max_loop_lag_seconds=0.2, hung_seconds=0), health, metrics.process):
+        await asyncio.sleep(0.3)
+        assert health.readiness().checks == {"event-loop": "ok"}
+
+        def ask() -> str:
+            time.sleep(0.6)
+            return health.readiness().checks["event-loop"]
+
+        asked = asyncio.get_running_loop().run_in_executor(None, ask)
+        time.sleep(1.0)  # noqa: ASYNC251  the loop must stand
+        assert (await asked).startswith("the event loop has not turned for 0.")
+        await asyncio.sleep(0.3)
+        assert "s late" in health.readiness().checks["event-loop"]
+    value = metrics.registry.get_sample_value
+    late = value("streamwise_loop_lag_seconds_count") - value(
+        "streamwise_loop_lag_seconds_bucket", {"le": "0.25"}
+    )
+    assert late == 1
+
+
+def test_a_role_that_its_watchdog_ended_is_started_again(tmp_path: Path) -> None:
+    """By its status; any other end is left to be reported."""
+    with Supervisor(tmp_path, Settings()) as children:
+        children.start("no-such-role")
+        children.roles["no-such-role"].wait()
+        assert children.revive() == {}
+        script = f"import sys; print('error: watchdog: stood'); sys.exit({STATUS})"
+        children.roles["no-such-role"] = hung = spawn(
+            [sys.executable, "-c", script], log=children.log("no-such-role")
+        )
+        hung.wait()
+        assert children.revive() == {"no-such-role": "error: watchdog: stood"}
+        assert children.roles["no-such-role"] is not hung
+        assert children.roles["no-such-role"].wait() == 2
