@@ -19,6 +19,8 @@ T = TypeVar("T")
 MAX_REQUEST_BYTES = 16 << 20
 BATCH_BYTES = 512 << 10
 REQUEST_TIMEOUT_MS = 30_000
+RECORDS_AT_ONCE = 256
+"""Between two turns of the event loop, while reading a range."""
 
 
 def connection(kafka: KafkaSettings) -> dict[str, Any]:
@@ -131,7 +133,9 @@ async def read_range(consumer: Any, topic: str, partition: int, start: int, end:
         if first:
             end, first = max(end, consumer.highwater(tp) or 0), False
         for records in got.values():
-            for record in records:
+            for n, record in enumerate(records, 1):
                 if record.offset >= end:
                     return
                 yield record
+                if n % RECORDS_AT_ONCE == 0:
+                    await asyncio.sleep(0)

@@ -6,17 +6,30 @@ would take 80 ms on an idle machine; with light turns between heavy ones it take
 """
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager
+from time import perf_counter
+from typing import TypeVar
+
+T = TypeVar("T")
 
 LIGHT_TURNS = 8
+SLICE_SECONDS = 0.002
+"""Long work is cut into pieces of about this length, plus the one item that passes it."""
 
 
 class Pace:
-    """Serialises heavy work, first come, first served."""
+    """Serialises heavy work, first come, first served.
 
-    def __init__(self) -> None:
+    Parameters
+    ----------
+    clock
+        Seconds; measures slices.
+    """
+
+    def __init__(self, clock: Callable[[], float] = perf_counter) -> None:
         self._one = asyncio.Lock()
+        self._clock = clock
 
     @asynccontextmanager
     async def heavy(self) -> AsyncIterator[None]:
@@ -25,3 +38,16 @@ class Pace:
             for _ in range(LIGHT_TURNS):
                 await asyncio.sleep(0)
             yield
+
+    async def sliced(self, work: Iterator[T]) -> list[T]:
+        """Everything that ``work`` yields, made in slices of ``SLICE_SECONDS``, each a heavy turn."""
+        done: list[T] = []
+        while True:
+            async with self.heavy():
+                until = self._clock() + SLICE_SECONDS
+                for item in work:
+                    done.append(item)
+                    if self._clock() >= until:
+                        break
+                else:
+                    return done

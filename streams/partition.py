@@ -2,13 +2,13 @@
 
 The partition's task takes it over (fence, restore, scan), then applies runs of records and appends
 their signals block at once; nothing there waits for Kafka.  The checkpoint task, at an interval, cuts
-in one step what is in memory (dirty blocks, runs held, signals on their way), waits until those signals
-are acknowledged, writes the blocks in one fenced transaction, and only then acknowledges the runs, so
-that their offsets may be committed.
+what is in memory (dirty blocks, runs held, signals on their way) while nothing is applied to this
+partition, waits until those signals are acknowledged, writes the blocks in one fenced transaction, and
+only then acknowledges the runs, so that their offsets may be committed.
 """
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from itertools import compress
 from time import perf_counter
@@ -49,7 +49,7 @@ class Delivered(NamedTuple):
 
 
 class Cut(NamedTuple):
-    """Everything that one checkpoint makes durable, taken in one step."""
+    """Everything that one checkpoint makes durable: one state."""
 
     held: list[Callable[[], None]]
     signals: "list[asyncio.Future[None]]"
@@ -96,6 +96,7 @@ class Partition:
         self._applied = self._cover = self._delivered = -1
         self._mark = ""
         self._writing = asyncio.Lock()
+        self._still = asyncio.Lock()  # held while the state must not change
         self._heard = perf_counter()
 
     # -- what the agent and the lists call
@@ -131,7 +132,7 @@ class Partition:
             self._heard = perf_counter()
             await self._tools.queue.room()
             await self._tools.letters.room()
-            async with self._tools.pace.heavy():
+            async with self._still, self._tools.pace.heavy():
                 if self.owned() and self.shard is not None:
                     self._apply(self._take_waiting(delivered), self.shard)
 
@@ -159,8 +160,7 @@ class Partition:
         self._store = await take_over(tools.settings.kafka, self.number, tools.state)
         restored = await restore(tools.settings.kafka, self.number)
         self._scan = await scan(tools.settings, self.number, restored.checkpoint, self._trigger)
-        with tools.turn.first():
-            self._load(restored)
+        await self._load(restored)
         self._undecided = [t for t in self._scan.undecided if t.offset <= self._applied]
         self._candidates = {t.offset: t for t in self._scan.undecided if t.offset > self._applied}
         self._open = {t.trigger_id: t.offset for t in self._undecided}
@@ -174,16 +174,20 @@ class Partition:
             self.number, len(restored.blocks), len(self._scan.undecided), perf_counter() - started
         )
 
-    def _load(self, restored: Restored) -> None:
+    async def _load(self, restored: Restored) -> None:
         shard = self._tools.engine.open_shard(self.number, 0)
         if restored.checkpoint is not None:
             checkpoint = restored.checkpoint
             shard.load_checkpoint(checkpoint.shard)
-            for number in sorted(restored.blocks):
-                shard.load_block(restored.blocks[number])
+            await self._tools.pace.sliced(self._blocks_into(shard, restored))
             self._rewrite = {n: restored.blocks[n] for n in restored.unfinished}
             self._applied, self._mark, self._cover = checkpoint.applied, checkpoint.mark, checkpoint.cover
         self.shard = shard
+
+    def _blocks_into(self, shard: UserShard, restored: Restored) -> Iterator[int]:
+        for _, block in sorted(restored.blocks.items()):
+            with self._tools.turn.first():
+                yield shard.load_block(block)
 
     def _decide_from(self, restored: Restored) -> int:
         return 0 if restored.checkpoint is None else restored.checkpoint.decide_from
@@ -290,8 +294,11 @@ class Partition:
     async def checkpoint(self) -> None:
         """Cut, wait for the signals of the cut, write, acknowledge."""
         async with self._writing:
-            cut = self._cut(self.shard) if self.owned() and self.shard is not None else None
-            if cut is None:
+            if self.shard is None or not (self._held or self._rewrite):
+                return
+            async with self._still:
+                cut = await self._cut(self.shard)
+            if not self.owned():
                 return
             started = perf_counter()
             for future in cut.signals:
@@ -319,22 +326,22 @@ class Partition:
             raise
         return self.owned()
 
-    def _cut(self, shard: UserShard) -> Cut | None:
-        """No await inside: what is written is what is held."""
-        if not self._held and not self._rewrite:
-            return None
+    async def _cut(self, shard: UserShard) -> Cut:
+        """A slice at a time, while nothing is applied: what is written is what is held.
+
+        (Blocks hold nothing that the learner touches: they need no turn.)
+        """
+        dirty = shard.dirty_blocks()
+        encoded = await self._tools.pace.sliced((n, shard.encode_block(n)) for n in dirty)
         held, self._held = self._held, []
         signals, self._signals = self._signals, []
-        with self._tools.turn.first():
-            blocks = self._rewrite | {n: shard.encode_block(n) for n in shard.dirty_blocks()}
-            row = shard.encode_checkpoint()
-        self._rewrite = {}
+        rewrite, self._rewrite = self._rewrite, {}
         checkpoint = Checkpoint(
             applied=self._applied,
             mark=self._mark,
             incarnation=0,
             cover=self._cover,
             open=tuple(sorted(set(self._open.values()))),
-            shard=row,
+            shard=shard.encode_checkpoint(),
         )
-        return Cut(held, signals, blocks, checkpoint)
+        return Cut(held, signals, rewrite | dict(encoded), checkpoint)

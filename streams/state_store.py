@@ -8,6 +8,7 @@ which events are applied in it), and a block counts only if a checkpoint row rea
 sweep that never ended is ignored, and what it overwrote is written again before compaction may come.
 """
 
+import asyncio
 from collections.abc import Iterable, Mapping
 from typing import Any, NamedTuple, Protocol
 
@@ -25,6 +26,7 @@ CHECKPOINT_KEY = b"checkpoint"
 BLOCK = b"block/"
 SWEEP = "sweep"
 VERSION = 1
+BLOCKS_AT_ONCE = 16
 
 
 class Checkpoint(msgspec.Struct, frozen=True, kw_only=True):
@@ -124,8 +126,10 @@ class FencedStore:
         """One transaction: the blocks, then the checkpoint row."""
         try:
             await self._producer.begin_transaction()
-            for number, block in blocks.items():
+            for n, (number, block) in enumerate(blocks.items(), 1):
                 await self._send(block_row(number, block, checkpoint.applied))
+                if n % BLOCKS_AT_ONCE == 0:
+                    await asyncio.sleep(0)  # sending does not wait by itself while there is room
             await self._send(Outgoing(CHECKPOINT_KEY, _encode(checkpoint)))
             await self._producer.commit_transaction()
         except (ProducerFenced, InvalidProducerEpoch) as error:

@@ -365,7 +365,7 @@ class UserShard:
     def encode_block(self, block: int) -> bytes:
         """Bytes of a block, which is clean from now on.
 
-        All dirty blocks and the checkpoint belong together: encode them in one step.
+        All dirty blocks and the checkpoint belong together: encode them with nothing applied in between.
         """
         self._settle()
         self._ready_state()

@@ -2,7 +2,7 @@
 
 import pytest
 
-from deploy.benchmarks import memory, restore
+from deploy.benchmarks import checkpoint, memory, restore
 from deploy.benchmarks.base import BenchArgs, Figure
 
 
@@ -18,3 +18,12 @@ def test_a_million_people_are_back_within_30_cpu_seconds() -> None:
     found = restore.run(BenchArgs(options=restore.OPTIONS, runs=3)).figures["seconds_per_million_users"]
     assert isinstance(found, Figure)
     assert found.median <= 30
+
+
+def test_a_checkpoint_of_many_people_never_holds_the_loop_for_long(short: bool) -> None:
+    """The longest step of the loop against that of encoding at once, in the same run."""
+    found = checkpoint.run(BenchArgs(options=checkpoint.OPTIONS, short=short))
+    slices, once = found.figures["longest_step_ms"], found.against["one step"]["longest_step_ms"]
+    assert isinstance(slices, Figure)
+    assert isinstance(once, Figure)
+    assert slices.median <= once.median / (3 if short else 20)

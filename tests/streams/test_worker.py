@@ -5,6 +5,7 @@ import gc
 from contextlib import asynccontextmanager
 
 import msgspec
+import numpy as np
 import pytest
 from aiokafka import TopicPartition
 from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
@@ -23,6 +24,7 @@ from streams.app import create_app, serve, wall_clock
 from streams.incarnations import reopen
 from streams.kafka import admin
 from streams.provision import provision
+from streams.state_store import restore
 from tests.streams.clients.room import eventually as soon
 from tests.streams.clients.room import read, write
 from tests.streams.conftest import deployment_on
@@ -147,6 +149,43 @@ async def test_a_restarted_worker_goes_on_where_the_log_says(deployment):
     assert len(await decisions_of(deployment)) == 2
     blocks = [decode_block(r.value) for r in (await read(deployment.kafka, Topic.SIGNALS))[before:]]
     assert sum(len(b.interactions) for b in blocks) == 0
+
+
+async def test_a_checkpoint_in_slices_is_one_state(deployment, monkeypatch):
+    """Whatever comes while blocks are encoded: blocks and row of a checkpoint are the fold of one prefix."""
+    monkeypatch.setattr("streams.pace.SLICE_SECONDS", 0.0)  # a slice for each block
+    people, rounds = 3000, 4
+    hasty = msgspec.structs.replace(
+        deployment, users=msgspec.structs.replace(deployment.users, checkpoint_seconds=0.05)
+    )
+    async with worker(hasty):
+        for n in range(rounds):
+            clicks = [click(f"u{u}", f"i{(u + n) % 12}", n * people + u) for u in range(people)]
+            await write(hasty.kafka, Topic.CLICKS, clicks)
+            for partition in range(2):
+                await compare_with_a_fold(hasty, partition)
+    total = sum([await compare_with_a_fold(hasty, partition) for partition in range(2)])
+    assert total == people * rounds
+
+
+async def compare_with_a_fold(settings: Settings, partition: int) -> int:
+    """The newest checkpoint of a partition, person by person; the clicks in it."""
+    found = await restore(settings.kafka, partition)
+    if found.checkpoint is None:
+        return 0
+    kept, fold = engine_of(settings).open_shard(partition), engine_of(settings).open_shard(partition)
+    kept.load_checkpoint(found.checkpoint.shard)
+    for block in found.blocks.values():
+        kept.load_block(block)
+    log = [r for r in await read(settings.kafka, Topic.EVENTS) if r.partition == partition]
+    log = [r for r in log if r.offset <= found.checkpoint.applied]
+    offsets, times = np.array([r.offset for r in log]), np.array([r.timestamp for r in log])
+    events = [decode_event(r.value) for r in log]
+    fold.apply(events, offsets, times)
+    assert len(kept) == len(fold)
+    people = {e.user_id for e in events if isinstance(e, Click)}
+    assert all(kept.counts_of(u) == fold.counts_of(u) for u in people)
+    return sum(kept.counts_of(u)["click"] for u in people)
 
 
 BAD = {

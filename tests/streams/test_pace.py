@@ -1,0 +1,42 @@
+"""Long work in slices: whole, in order, and with room for others between two slices."""
+
+import asyncio
+from collections.abc import Iterator
+
+from streams.pace import SLICE_SECONDS, Pace
+
+
+class Clock:
+    def __init__(self) -> None:
+        self.now = 0.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+async def test_slices_end_with_the_item_that_passes_the_limit() -> None:
+    """Other heavy work gets its turn between two slices, and none is longer than the limit and one item."""
+    clock = Clock()
+    pace = Pace(clock)
+    made: list[int] = []
+    between: list[int] = []
+
+    def work() -> Iterator[int]:
+        for n in range(10):
+            clock.now += 0.4 * SLICE_SECONDS
+            made.append(n)
+            yield n
+
+    async def others() -> None:
+        while len(made) < 10:
+            async with pace.heavy():
+                between.append(len(made))
+
+    done, _ = await asyncio.gather(pace.sliced(work()), others())
+    assert done == list(range(10))
+    assert between == [3, 6, 9, 10]
+
+
+async def test_no_work_is_done_at_once() -> None:
+    """An empty sweep costs one turn."""
+    assert await Pace().sliced(iter(())) == []
