@@ -10,7 +10,7 @@ import math
 import numpy as np
 
 from models.jit import kernel
-from schemas.signals import Float64, UInt64
+from schemas.signals import UInt64
 
 GOLDEN = np.uint64(0x9E3779B97F4A7C15)
 _M1 = np.uint64(0xBF58476D1CE4E5B9)
@@ -82,12 +82,3 @@ def next_beta(stream: UInt64, alpha: float, beta: float) -> float:
     x = next_gamma(stream, alpha)
     y = next_gamma(stream, beta)
     return x / (x + y) if x + y > _TINY else alpha / (alpha + beta)
-
-
-@kernel
-def lots(seed: UInt64, counter: int) -> Float64:
-    """One number in [0, 1) per seed, shape (n,)."""
-    out = np.empty(len(seed))
-    for n in range(len(seed)):
-        out[n] = unit(mix(seed[n], counter))
-    return out

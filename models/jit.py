@@ -1,7 +1,7 @@
 """Compiled kernels: numba behind one typed decorator."""
 
 from collections.abc import Callable
-from typing import ParamSpec, TypeVar, cast
+from typing import Any, ParamSpec, TypeVar, cast
 
 import numba
 
@@ -10,6 +10,14 @@ R = TypeVar("R")
 
 _FAST = {"reassoc", "contract", "nsz"}
 
+KERNELS: list[Any] = []
+"""Every kernel of the modules that are loaded: whoever starts a process can see that all are compiled."""
+
+
+def _listed(compiled: Any) -> Any:
+    KERNELS.append(compiled)
+    return compiled
+
 
 def kernel(function: Callable[P, R]) -> Callable[P, R]:
     """Compile a sequential kernel: cached on disk, without the interpreter lock.
@@ -17,7 +25,8 @@ def kernel(function: Callable[P, R]) -> Callable[P, R]:
     Kernels go through rows one by one, in order, so that how rows were packed into blocks cannot
     matter.  Floating point follows IEEE order; see ``fast_kernel`` for the exception.
     """
-    return cast("Callable[P, R]", numba.njit(nogil=True, cache=True, error_model="numpy")(function))
+    compiled = numba.njit(nogil=True, cache=True, error_model="numpy")(function)
+    return cast("Callable[P, R]", _listed(compiled))
 
 
 def fast_kernel(function: Callable[P, R]) -> Callable[P, R]:
@@ -26,7 +35,7 @@ def fast_kernel(function: Callable[P, R]) -> Callable[P, R]:
     Same build and CPU level: same bits.  NaN and infinity keep their meaning.
     """
     compiled = numba.njit(nogil=True, cache=True, error_model="numpy", fastmath=_FAST)(function)
-    return cast("Callable[P, R]", compiled)
+    return cast("Callable[P, R]", _listed(compiled))
 
 
 def inner_kernel(function: Callable[P, R]) -> Callable[P, R]:
@@ -34,4 +43,4 @@ def inner_kernel(function: Callable[P, R]) -> Callable[P, R]:
     compiled = numba.njit(
         nogil=True, cache=True, error_model="numpy", no_cpython_wrapper=True, no_cfunc_wrapper=True
     )(function)
-    return cast("Callable[P, R]", compiled)
+    return cast("Callable[P, R]", _listed(compiled))

@@ -31,6 +31,8 @@ class ListRequest:
         Keep the person's own items off the list; None: as the engine is set.
     filters
         Item attributes that must be equal.
+    query
+        What the person searches for: it marks the list as special.
     """
 
     shard: UserShard
@@ -42,11 +44,17 @@ class ListRequest:
     exclude_seen: bool | None = None
     filters: Mapping[str, str] | None = None
     event_ts: int = 0
+    query: str | None = None
 
     @property
     def restricted(self) -> bool:
         """Whether only some items may be ranked."""
         return self.candidates is not None or bool(self.filters)
+
+    @property
+    def special(self) -> bool:
+        """Whether the list answers this request alone, and is nobody's newest list."""
+        return self.restricted or bool(self.query)
 
 
 def contexts_of(requests: Sequence[ListRequest], now: int) -> Contexts:

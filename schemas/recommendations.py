@@ -77,6 +77,9 @@ class Recommendation(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=Tr
         Identifies the state of the models: how many signals rows they had learned from.
     rung
         Where on the degradation ladder the list was made; ``reason`` says why it is not ``"full"``.
+    restricted
+        It answers a request that said what may be listed (candidates, filters, a query), and stands for no
+        other list: whoever keeps people's newest lists passes it over.
     """
 
     decision_id: EventKey
@@ -92,3 +95,4 @@ class Recommendation(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=Tr
     rung: str = "full"
     reason: str | None = None
     timings: Timings = Timings()
+    restricted: bool = False

@@ -329,7 +329,7 @@ class Partition:
     async def _cut(self, shard: UserShard) -> Cut:
         """A slice at a time, while nothing is applied: what is written is what is held.
 
-        (Blocks hold nothing that the learner touches: they need no turn.)
+        (The learner touches nothing of a shard but the numbering of items, to which it appends: no turn.)
         """
         dirty = shard.dirty_blocks()
         encoded = await self._tools.pace.sliced((n, shard.encode_block(n)) for n in dirty)

@@ -21,8 +21,11 @@ POLL_MS = 500
 
 
 class _Who(msgspec.Struct):
+    """Whose list; one that answers a restricted request is nobody's newest."""
+
     user_id: str
     surface: str
+    restricted: bool = False
 
 
 async def latest_list(kafka: KafkaSettings, user_id: str, surface: str = "home") -> Recommendation | None:

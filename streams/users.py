@@ -93,6 +93,7 @@ class Users:
             candidates=asked.candidates if asked is not None else None,
             filters=asked.filters if asked is not None else None,
             event_ts=trigger.event_ts,
+            query=asked.query if asked is not None else None,
         )
 
     def published(self, partition: int, trigger_id: str) -> None:

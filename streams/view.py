@@ -197,6 +197,8 @@ class RedisView:
             except (msgspec.DecodeError, UnicodeDecodeError):
                 self._observer.list_refused()
                 continue
+            if head.restricted:  # it answers one request, and is nobody's newest list
+                continue
             place = (head.surface, head.user_id)
             if place not in newest or newest[place].ts <= head.ts:
                 newest[place] = _Row(head.surface, head.user_id, head.ts, record.value)
@@ -209,6 +211,7 @@ class _Head(msgspec.Struct):
     user_id: str
     surface: str
     ts: int
+    restricted: bool = False
 
 
 class _Row(msgspec.Struct, frozen=True):

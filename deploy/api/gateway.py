@@ -86,9 +86,9 @@ class Gateway:
         DeadlineError
             No answer, and no older list that could stand for it.
         """
-        newest = self._view.lists.newest(request.user_id, request.surface)
-        if newest is not None and newest.trigger_id == request.request_id:
-            return newest
+        known = self._view.lists.answer(request.user_id, request.surface, request.request_id)
+        if known is not None:
+            return known
         answer = self._view.expect(request.request_id)
         try:
             async with asyncio.timeout(deadline_ms / 1000):

@@ -1,4 +1,4 @@
-"""The newest list of each person and the one before it, bounded by bytes."""
+"""The newest list of each person and the one before it, and answers to special requests, bounded by bytes."""
 
 from collections import OrderedDict
 
@@ -10,6 +10,9 @@ MAX_BYTES = 64 << 20
 OVERHEAD = 200
 """Bytes of dictionary and objects beside the message itself, roughly."""
 
+GENERAL = ""
+"""In the place of a trigger: the newest list, which answers nothing in particular."""
+
 _decoder = msgspec.json.Decoder(Recommendation)
 
 
@@ -18,6 +21,7 @@ class _Head(msgspec.Struct, frozen=True):
     trigger_id: str
     user_id: str
     surface: str
+    restricted: bool = False
 
 
 _head_decoder = msgspec.json.Decoder(_Head)
@@ -60,6 +64,9 @@ class Change(msgspec.Struct, frozen=True):
 class ListCache:
     """Newest and former list by person and surface, kept as bytes.
 
+    A list that answers a request with candidates, filters or a query is kept beside them, under its trigger:
+    it answers that request again, and stands for no other list.
+
     Parameters
     ----------
     max_bytes
@@ -71,7 +78,7 @@ class ListCache:
             raise ValueError(f"max_bytes must be at least 1, got {max_bytes}")
         self._max_bytes = max_bytes
         self._bytes = 0
-        self._kept: OrderedDict[tuple[str, str], tuple[bytes | None, bytes, int, _Head]] = OrderedDict()
+        self._kept: OrderedDict[tuple[str, str, str], tuple[bytes | None, bytes, int, _Head]] = OrderedDict()
 
     def __len__(self) -> int:
         return len(self._kept)
@@ -88,7 +95,7 @@ class ListCache:
         published again, change nothing.
         """
         head = _head_decoder.decode(data)
-        key = (head.user_id, head.surface)
+        key = (head.user_id, head.surface, head.trigger_id if head.restricted else GENERAL)
         held = self._kept.pop(key, None)
         if held is not None and held[3].trigger_id == head.trigger_id:
             self._kept[key] = held
@@ -101,7 +108,7 @@ class ListCache:
 
     def change(self, user: str, surface: str = "home") -> Change | None:
         """The person's newest list and the one before."""
-        held = self._kept.get((user, surface))
+        held = self._kept.get((user, surface, GENERAL))
         if held is None:
             return None
         before, after, stood, _ = held
@@ -109,12 +116,20 @@ class ListCache:
 
     def newest(self, user: str, surface: str = "home") -> Recommendation | None:
         """The person's newest list."""
-        held = self._kept.get((user, surface))
+        held = self._kept.get((user, surface, GENERAL))
         return _decoder.decode(held[1]) if held else None
+
+    def answer(self, user: str, surface: str, trigger: str) -> Recommendation | None:
+        """The list that answered a request, while it is the newest or, of a special request, is held."""
+        for key in ((user, surface, trigger), (user, surface, GENERAL)):
+            held = self._kept.get(key)
+            if held is not None and held[3].trigger_id == trigger:
+                return _decoder.decode(held[1])
+        return None
 
     def version(self, user: str, surface: str = "home") -> str:
         """The decision id of the newest list; empty if there is none."""
-        held = self._kept.get((user, surface))
+        held = self._kept.get((user, surface, GENERAL))
         return held[3].decision_id if held else ""
 
     def forget(self, user: str) -> None:
@@ -122,6 +137,6 @@ class ListCache:
         for key in [k for k in self._kept if k[0] == user]:
             self._drop(key)
 
-    def _drop(self, key: tuple[str, str]) -> None:
+    def _drop(self, key: tuple[str, str, str]) -> None:
         before, after, _, _ = self._kept.pop(key)
         self._bytes -= len(before or b"") + len(after) + OVERHEAD

@@ -50,6 +50,7 @@ class _ListHead(msgspec.Struct, frozen=True, gc=False):
     user_id: str
     arm: str
     rung: str = "full"
+    restricted: bool = False
 
 
 _events: msgspec.json.Decoder[_EventHead] = msgspec.json.Decoder(_EventHead)
@@ -170,16 +171,20 @@ class LiveView:
         waiting = self._expected.get(head.trigger_id)
         if waiting is not None and not waiting.done():
             waiting.set_result(_whole_lists.decode(value))
-        for watcher in self._watchers.get(head.user_id, ()):
-            watcher.set()
         self._measured(self.latencies.on_list(head.trigger_id, ts))
         self._rungs.append(head.rung)
         if now - ts < SECONDS * 1000:
             self.list_rate.add(ts)
+        self.observer.on_list(head.rung, head.arm)
+        if not head.restricted:
+            self._list_changed(head)
+
+    def _list_changed(self, head: _ListHead) -> None:
+        for watcher in self._watchers.get(head.user_id, ()):
+            watcher.set()
         cause = self.tape.of(head.trigger_id)
         if cause and cause.kind in TELLING and not head.user_id.startswith(VISITOR):
             self._changed = head.user_id
-        self.observer.on_list(head.rung, head.arm)
 
     def _take_block(self, _: str, value: bytes, ts: int, now: int) -> None:
         del ts, now

@@ -48,6 +48,7 @@ class Ask:
     k: int
     surface: str = "home"
     event_ts: int = 0
+    special: bool = False
 
 
 def run(args: BenchArgs) -> BenchResult:

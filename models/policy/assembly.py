@@ -37,6 +37,10 @@ class Asked(Protocol):
     def event_ts(self) -> int:
         """When the trigger happened, ms."""
 
+    @property
+    def special(self) -> bool:
+        """Whether its list stands for no other."""
+
 
 @dataclass(frozen=True, slots=True)
 class Header:
@@ -94,6 +98,7 @@ def assemble(
                 rung=header.rung,
                 reason=header.reason if not dropped[n] else _left_out(header.reason, dropped[n]),
                 timings=Timings(event=request.event_ts),
+                restricted=request.special,
             ),
             context=_context(sources, n, len(slots[n]), items) if sources.script.keep[n] >= 0 else None,
         )

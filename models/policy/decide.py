@@ -53,6 +53,10 @@ class ListRequest(Protocol):
     def event_ts(self) -> int:
         """When the trigger happened, ms."""
 
+    @property
+    def special(self) -> bool:
+        """Whether its list stands for no other."""
+
 
 class Draws(Protocol):
     """Posteriors that can be drawn from."""

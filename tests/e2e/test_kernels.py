@@ -42,7 +42,11 @@ def test_kernels_are_compiled_before_anything_is_served(tmp_path: Path) -> None:
             _, said = stream.communicate(timeout=60)
     assert stream.returncode == 0, said
     assert "kernels compiled in" in said
-    assert any(cache.rglob("*.nbc"))
+    script = "import models.warm, deploy.kernels; print(deploy.kernels.cold())"
+    command = [sys.executable, "-c", script]
+    root = Path(__file__).parents[2]
+    left = subprocess.run(command, cwd=root, env=environment, capture_output=True, text=True, check=True)
+    assert left.stdout == "[]\n", "models.warm does not reach these kernels"
     compiling = [checks for checks in seen if checks["kernels"] == "compiling kernels"]
     assert compiling
     assert {checks["partitions"] for checks in compiling} == {"starting"}

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from models.counter_random import GOLDEN, finalise, lots, mix, next_beta, next_gamma, next_normal
+from models.counter_random import GOLDEN, finalise, mix, next_beta, next_gamma, next_normal, unit
 from models.jit import kernel
 
 ALARM = 1e-6
@@ -40,6 +40,14 @@ def reference(n: int):
     for i in range(n):
         state += GOLDEN
         out[i] = finalise(state)
+    return out
+
+
+@kernel
+def lots(seeds, counter):
+    out = np.empty(len(seeds))
+    for n in range(len(seeds)):
+        out[n] = unit(mix(seeds[n], counter))
     return out
 
 

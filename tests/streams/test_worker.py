@@ -25,6 +25,7 @@ from streams.incarnations import reopen
 from streams.kafka import admin
 from streams.provision import provision
 from streams.state_store import restore
+from streams.tail import latest_list
 from tests.streams.clients.room import eventually as soon
 from tests.streams.clients.room import read, write
 from tests.streams.conftest import deployment_on
@@ -128,6 +129,23 @@ async def test_each_request_gets_one_list_that_was_logged_first(deployment):
     by_id = {d.recommendation.decision_id: d.recommendation for d in logged}
     assert all(by_id[one.decision_id] == one for one in shown)
     assert all(len(one.items) == 3 for one in shown)
+
+
+async def test_lists_of_restricted_requests_say_so(deployment):
+    """Candidates, filters and queries mark their lists; a plain request's list is the person's newest."""
+    await furnish(deployment)
+    asked = {"candidates": ["i1", "i2"], "filters": {"category": "c1"}, "query": "tea", "plain": None}
+    async with worker(deployment):
+        for name, value in asked.items():
+            body = {"request_id": name, "user_id": "u1", "k": 3} | ({name: value} if value else {})
+            await write(deployment.kafka, Topic.REQUESTS, [(b"u1", msgspec.json.encode(body))])
+            await eventually(lambda name=name: answered(deployment, {name}))
+    assert {one.trigger_id: one.restricted for one in await lists_of(deployment)} == {
+        name: name != "plain" for name in asked
+    }
+    newest = await latest_list(deployment.kafka, "u1")
+    assert newest is not None
+    assert newest.trigger_id == "plain"
 
 
 async def test_a_restarted_worker_goes_on_where_the_log_says(deployment):

@@ -62,6 +62,28 @@ def test_the_first_list_of_a_trigger_counts(filled: Filled) -> None:
     assert sum(filled.view.rungs.values()) == 1
 
 
+def test_a_restricted_list_answers_its_request_and_nothing_else(filled: Filled) -> None:
+    """It is nobody's newest list, replaces none, wakes no page, and answers a repeated request again."""
+    lists = filled.view.lists
+    general = listed("u", "tea", "jam", trigger="t-1")
+    special = listed("u", "salt", trigger="r-1", restricted=True)
+    filled.list(special)
+    assert lists.newest("u") is None
+    filled.list(general)
+    with filled.view.watch(("u",)) as changed:
+        filled.list(special)
+        filled.list(listed("u", "rice", trigger="r-2", restricted=True))
+        assert not changed.is_set()
+    assert lists.newest("u") == general
+    assert lists.change("u").before is None
+    assert lists.answer("u", "home", "r-1") == special
+    assert lists.answer("u", "home", "t-1") == general
+    assert lists.answer("u", "home", "r-3") is None
+    assert lists.answer("v", "home", "r-1") is None
+    lists.forget("u")
+    assert (lists.answer("u", "home", "r-1"), lists.size) == (None, 0)
+
+
 def test_lists_are_bounded_by_bytes() -> None:
     """Above the bound the lists that changed longest ago go; the account of bytes stays exact."""
     cache = ListCache(max_bytes=20_000)

@@ -224,7 +224,7 @@ async def test_a_broker_that_comes_later_and_goes(tmp_path: Path) -> None:
         assert (await client.get("/livez")).status_code == 200
         answer = await client.get("/readyz")
         assert answer.status_code == 503
-        assert answer.json()["checks"].keys() == {"reader", "gateway"}
+        assert answer.json()["checks"].keys() == {"reader", "gateway", "event-loop"}
         assert (await client.post("/v1/events", json=click("ann", "e-1"))).status_code == 503
         with broker:
             await provision(settings)

@@ -23,6 +23,7 @@ class Ask:
     k: int = 5
     surface: str = "home"
     event_ts: int = 1_000
+    special: bool = False
 
 
 def asks(n: int, k: int = 5, surface: str = "home") -> list[Ask]:
