@@ -134,6 +134,11 @@ class StreamMetrics:
         self._lag = _gauge(registry, "learner_lag_blocks", "Signals blocks not learned yet.")
         self._snapshots = _histogram(registry, "snapshot_seconds", "Writing a snapshot.", WAIT_SECONDS)
         self._snapshot_size = _gauge(registry, "snapshot_bytes", "Size of the newest snapshot.")
+        place = ["topic", "partition"]
+        self._behind = _gauge(registry, "consumer_lag_records", "Records that are not done yet.", place)
+        self._stuck = _gauge(
+            registry, "partition_stuck_seconds", "How long a partition stands while its log grows.", place
+        )
         for rung in RUNGS:
             self._lists.labels(rung)
 
@@ -198,6 +203,16 @@ class StreamMetrics:
         del offset
         self._snapshot_size.set(size)
         self._snapshots.observe(seconds)
+
+    def on_progress(self, topic: str, partition: int, lag: int, stuck_seconds: float) -> None:
+        """A partition is so far behind, and stuck for so long."""
+        self._behind.labels(topic, str(partition)).set(lag)
+        self._stuck.labels(topic, str(partition)).set(stuck_seconds)
+
+    def on_partition_gone(self, topic: str, partition: int) -> None:
+        """Its figures are another process's now."""
+        self._behind.remove(topic, str(partition))
+        self._stuck.remove(topic, str(partition))
 
 
 class EncoderMetrics:

@@ -24,6 +24,11 @@ def of_stream(app: StreamApp, kernels: Kernels) -> Health:
         lag = runtime.learner.lag
         return None if lag < MAX_LEARNER_LAG else f"{lag} signals blocks are not learned yet"
 
-    checks = {"partitions": partitions, "catalogue": catalogue, "learner": learner}
+    checks = {
+        "partitions": partitions,
+        "catalogue": catalogue,
+        "learner": learner,
+        "progress": runtime.stalls.why,
+    }
     started = {name: once_started(check) for name, check in checks.items()}
     return Health({"kernels": kernels.missing, **started})

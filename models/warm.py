@@ -28,6 +28,7 @@ def warm() -> int:
     engine = Engine(EngineSettings(), policy=PolicySettings(context_share=1.0), seed=1)
     engine.describe([Item(item_id=f"i{n}", title=f"item {n}", categories=("c0",)) for n in range(12)])
     shard = engine.open_shard(0)
+    engine.recommend([ListRequest(shard, "u0", 5, "t0")], now=START, seed=1)  # before anything is learned
     events: list[Event] = [_event(n) for n in range(40)]
     _learn(engine, engine.observe(shard, events, _offsets(0, 40), broker_ts=_times(0, 40)))
     requests = [ListRequest(shard, f"u{n}", 5, f"t{n}") for n in range(4)]

@@ -364,10 +364,14 @@ class HealthSettings(_Section, frozen=True, kw_only=True):
     hung_seconds
         A process whose event loop has not turned for so long shows the stacks of its threads and ends
         with status 70, to be started again; 0: never.
+    stuck_seconds
+        A partition whose log grows while its own position stands still for so long (and for three
+        checkpoints) makes the process not ready.
     """
 
     max_loop_lag_seconds: Positive = 1.0
     hung_seconds: Annotated[float, Meta(ge=0)] = 60.0
+    stuck_seconds: Positive = 60.0
 
 
 class Settings(_Section, frozen=True, kw_only=True):

@@ -29,6 +29,7 @@ from streams.pace import Pace
 from streams.partition import Tools
 from streams.ports import EngineLike
 from streams.signals import SignalsTail, SignalsWriter
+from streams.stall import CHECKPOINTS, Place, Stalls
 from streams.tasks import Tasks
 from streams.transport import BatchApp, BatchSchema
 from streams.triggers import TriggerQueue
@@ -71,6 +72,8 @@ class Runtime:
         self.turn = Turn()
         self.pace = Pace()
         self.incarnations: Incarnations = {}
+        limit = max(settings.health.stuck_seconds, CHECKPOINTS * settings.users.checkpoint_seconds)
+        self.stalls = Stalls(limit, observer)
         self.router = Router(settings, self.incarnations)
         self.started = self.draining = False
         self.writers: list[LogWriter] = []
@@ -94,6 +97,16 @@ class Runtime:
             guardrail = Guardrail(self.engine.policy, limit_seconds=self.settings.learner.max_lag_seconds)
             self.tasks.start(self.learner.run(), guardrail.run(self.learner, monotonic))
         self.started = True
+
+    def watch_progress(self, committed: Callable[[], dict[Place, int]]) -> None:
+        """Notice partitions that stand still: what the group has committed, and what was learned."""
+        signals = topic_name(Topic.SIGNALS, self.settings.kafka.namespace), 0
+
+        def positions() -> dict[Place, int]:
+            learned = {signals: self.learner.next_offset} if "learn" in self.roles else {}
+            return committed() | learned
+
+        self.tasks.start(self.stalls.watch(self.settings.kafka, positions))
 
     @property
     def topics(self) -> list[str]:
@@ -191,6 +204,7 @@ class StreamApp(BatchApp):
         """Everything of ours first: agents find it running."""
         await self.runtime.start()
         await super().on_start()
+        self.runtime.watch_progress(self.committed)
 
 
 def create_app(

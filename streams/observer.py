@@ -42,6 +42,12 @@ class StreamObserver(Protocol):
     def on_snapshot(self, offset: int, size: int, seconds: float) -> None:
         """The learner wrote a snapshot of the log up to ``offset``."""
 
+    def on_progress(self, topic: str, partition: int, lag: int, stuck_seconds: float) -> None:
+        """A partition is ``lag`` records behind; it is stuck for so long (0: it is not)."""
+
+    def on_partition_gone(self, topic: str, partition: int) -> None:
+        """The partition belongs to somebody else now."""
+
 
 class NullObserver:
     """Listens to nothing."""
@@ -80,4 +86,10 @@ class NullObserver:
         """Ignore."""
 
     def on_snapshot(self, offset: int, size: int, seconds: float) -> None:
+        """Ignore."""
+
+    def on_progress(self, topic: str, partition: int, lag: int, stuck_seconds: float) -> None:
+        """Ignore."""
+
+    def on_partition_gone(self, topic: str, partition: int) -> None:
         """Ignore."""

@@ -336,6 +336,11 @@ class BatchApp(faust.App):  # type: ignore[misc]
         """The consumer group's generation: state belongs to one of them."""
         return int(self.consumer_generation_id)
 
+    def committed(self) -> dict[tuple[str, int], int]:
+        """Offset of the next record of each partition of ours, as it was committed last."""
+        known = self.consumer._committed_offset  # Faust keeps None for 0
+        return {(tp.topic, tp.partition): known[tp] or 0 for tp in self.consumer.assignment() if tp in known}
+
     def _create_directories(self) -> None:
         """Nothing is kept on disk by Faust: there are no tables."""
 

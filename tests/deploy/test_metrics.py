@@ -29,7 +29,18 @@ PAIRS = {
     "api": ApiObserver,
     "audit": AuditObserver,
 }
-UNITS = ("_seconds", "_bytes", "_ratio", "_total", "_lists", "_blocks", "_persons", "_viewers", "_gates")
+UNITS = (
+    "_seconds",
+    "_bytes",
+    "_ratio",
+    "_total",
+    "_lists",
+    "_blocks",
+    "_persons",
+    "_viewers",
+    "_gates",
+    "_records",
+)
 WITHOUT_UNIT = {
     "streamwise_learned_offset",
     "streamwise_encoder_cache_circuit_open",

@@ -42,16 +42,16 @@ def test_kernels_are_compiled_before_anything_is_served(tmp_path: Path) -> None:
             _, said = stream.communicate(timeout=60)
     assert stream.returncode == 0, said
     assert "kernels compiled in" in said
-    script = "import models.warm, deploy.kernels; print(deploy.kernels.cold())"
-    command = [sys.executable, "-c", script]
-    root = Path(__file__).parents[2]
-    left = subprocess.run(command, cwd=root, env=environment, capture_output=True, text=True, check=True)
-    assert left.stdout == "[]\n", "models.warm does not reach these kernels"
     compiling = [checks for checks in seen if checks["kernels"] == "compiling kernels"]
     assert compiling
     assert {checks["partitions"] for checks in compiling} == {"starting"}
     late = {checks.get("event-loop", "ok") for checks in seen} - {"ok"}
     assert not late, f"limit {HealthSettings().max_loop_lag_seconds} s: {late}"
+    script = "import models.warm, deploy.kernels; print(deploy.kernels.cold())"
+    command = [sys.executable, "-c", script]
+    root = Path(__file__).parents[2]
+    left = subprocess.run(command, cwd=root, env=environment, capture_output=True, text=True, check=True)
+    assert left.stdout == "[]\n", "models.warm does not reach these kernels"
 
 
 def follow(stream: "subprocess.Popen[str]", port: int) -> list[dict[str, str]]:
