@@ -48,7 +48,7 @@ from schemas.settings import (
     UserSettings,
 )
 from schemas.signals import Arm, Float64, Int16, Int32, Int64, SignalBlock
-from schemas.snapshots import pack, unpack
+from schemas.snapshots import Buffer, pack, unpack_parts
 
 __all__ = ["Engine", "ListRequest"]
 
@@ -77,7 +77,7 @@ class Engine:
     ('popularity', 'transitions', 'factors', 'repeats', 'content')
     """
 
-    VERSION = 1
+    VERSION = 2
 
     def __init__(
         self,
@@ -286,11 +286,10 @@ class Engine:
 
     def snapshot(self) -> bytes:
         """Folds, fold slots and high-waters; user state is kept by its blocks, the catalogue by its topic."""
-        parts = {"log": np.frombuffer(self.log.snapshot(), np.uint8)}
         meta = {"factors": self.settings.factors, "features": list(self.fusion.feature_names)}
-        return pack("engine", self.VERSION, parts, meta)
+        return pack("engine", self.VERSION, {}, meta, {"log": self.log.snapshot()})
 
-    def restore(self, data: bytes) -> None:
+    def restore(self, data: Buffer) -> None:
         """Become what ``snapshot`` wrote.
 
         Raises
@@ -298,12 +297,12 @@ class Engine:
         SnapshotError
             Damaged, of another version, or learned with other features.
         """
-        parts, meta = unpack(data, "engine", self.VERSION)
+        parts, meta = unpack_parts(data, "engine", self.VERSION)
         ours = list(self.fusion.feature_names)
         if (theirs := meta.get("features", ours)) != ours:
             differ = sorted(set(theirs) ^ set(ours))
             raise SnapshotError(f"engine: learned with other features, {differ}: rebuild from the log")
-        self.log.restore(parts["log"].tobytes())
+        self.log.restore(parts["log"])
         self._mapped = 1
         self._map_new()
 

@@ -23,7 +23,7 @@ from schemas.signals import (
     RewardRows,
     SignalBlock,
 )
-from schemas.snapshots import pack, unpack
+from schemas.snapshots import Buffer, pack, unpack_parts, verify
 
 C = TypeVar("C", bound=Columns)
 Mask = npt.NDArray[np.bool_]
@@ -101,7 +101,7 @@ class FoldLog:
     may start at the beginning of its partition only (``after == -1``).
     """
 
-    VERSION = 1
+    VERSION = 2
 
     def __init__(self, folds: Sequence[Fold], *, keep_holdout: bool = False) -> None:
         self.items = Interner()
@@ -175,15 +175,16 @@ class FoldLog:
             "rows": self.rows_learned,
             "folds": [fold.name for fold in self.folds],
         }
-        parts = {fold.name: np.frombuffer(fold.snapshot(), np.uint8) for fold in self.folds}
-        return pack("fold-log", self.VERSION, parts, meta)
+        parts = {fold.name: fold.snapshot() for fold in self.folds}
+        return pack("fold-log", self.VERSION, {}, meta, parts)
 
-    def restore(self, data: bytes) -> None:
+    def restore(self, data: Buffer) -> None:
         """Become what ``snapshot`` wrote."""
-        parts, meta = unpack(data, "fold-log", self.VERSION)
+        verify(data, "fold-log")
+        parts, meta = unpack_parts(data, "fold-log", self.VERSION)
         for fold in self.folds:
             if fold.name in parts:
-                fold.restore(parts[fold.name].tobytes())
+                fold.restore(bytes(parts[fold.name]))
         self.items = Interner(meta["items"])
         self.high_water = {(p, i): to for p, i, to in meta["high_water"]}
         self.rows_learned = meta["rows"]

@@ -22,6 +22,7 @@ from schemas.errors import CorruptBlockError, UnavailableError
 from schemas.reports import CausalReport
 from schemas.settings import Settings
 from schemas.signals import Kind, SignalBlock
+from schemas.snapshots import Buffer
 from schemas.topics import Topic, topic_name
 from streams.kafka import connect, idempotent_producer
 from streams.learner import Snapshots
@@ -97,7 +98,7 @@ class Books:
         """Ledger and high-waters."""
         return self._log.snapshot()
 
-    def restore(self, data: bytes) -> None:
+    def restore(self, data: Buffer) -> None:
         """Become what ``snapshot`` wrote."""
         self._log.restore(data)
 

@@ -22,7 +22,7 @@ import numpy as np
 from schemas.errors import CorruptBlockError, SnapshotError
 from schemas.settings import LearnerSettings
 from schemas.signals import Cover, SignalBlock
-from schemas.snapshots import pack, unpack
+from schemas.snapshots import Buffer, pack, unpack_parts
 from streams.observer import StreamObserver
 from streams.signals import Located, SignalsTail
 
@@ -30,7 +30,7 @@ KEEP = 3
 """Snapshots kept: the newest may be damaged."""
 MAX_BACKLOG_BYTES = 64 << 20
 FIRST_SLICE = 64
-VERSION = 1
+VERSION = 2
 
 
 class Learns(Protocol):
@@ -42,7 +42,7 @@ class Learns(Protocol):
     def snapshot(self) -> bytes:
         """All folds."""
 
-    def restore(self, data: bytes) -> None:
+    def restore(self, data: Buffer) -> None:
         """Become what ``snapshot`` wrote."""
 
 
@@ -86,7 +86,7 @@ class Snapshots:
     def write(self, offset: int, data: bytes) -> Path:
         """Write atomically, and remove the oldest."""
         self._directory.mkdir(parents=True, exist_ok=True)
-        body = pack(self._name, VERSION, {"engine": np.frombuffer(data, np.uint8)}, {"offset": offset})
+        body = pack(self._name, VERSION, {}, {"offset": offset}, {"engine": data})
         path = self._directory / f"signals-{offset:020d}.snapshot"
         draft = path.with_suffix(".draft")
         with draft.open("wb") as file:
@@ -109,8 +109,8 @@ class Snapshots:
         refused: list[str] = []
         for path in reversed(self._paths()):
             try:
-                arrays, meta = unpack(path.read_bytes(), self._name, VERSION)
-                learner.restore(arrays["engine"].tobytes())
+                parts, meta = unpack_parts(path.read_bytes(), self._name, VERSION)
+                learner.restore(parts["engine"])
             except SnapshotError as error:
                 refused.append(f"{path}: {error}")
                 continue

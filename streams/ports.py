@@ -10,6 +10,7 @@ from schemas.catalogue import Item
 from schemas.embeddings import Embedding
 from schemas.events import Decision, Event
 from schemas.signals import Int64, SignalBlock
+from schemas.snapshots import Buffer
 from streams.guardrail import Obeys
 
 
@@ -49,5 +50,5 @@ class EngineLike(Protocol):
     def snapshot(self) -> bytes:
         """All folds."""
 
-    def restore(self, data: bytes) -> None:
+    def restore(self, data: Buffer) -> None:
         """Become what ``snapshot`` wrote."""
