@@ -9,7 +9,7 @@ The same content gives the same bytes.
 from collections.abc import Iterator, Mapping
 from hashlib import blake2b
 from math import prod
-from typing import Any, cast
+from typing import Any
 
 import msgspec
 import numpy as np
@@ -78,7 +78,7 @@ def pack(
             [(k, checksum(p), len(p)) for k, p in inner.items()],
         )
     )
-    flat = [cast("memoryview", a.reshape(-1).view(np.uint8).data) for a in columns.values()]
+    flat: list[Buffer] = [a.reshape(-1).view(np.uint8).data for a in columns.values()]
     body: list[Buffer] = [len(header).to_bytes(4, "little"), header, *flat]
     return b"".join([MAGIC, _sum(*body), *body, *inner.values()])
 
