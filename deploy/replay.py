@@ -1,20 +1,20 @@
-"""Logs of what people did, read from CSV or JSON lines and sent to Kafka at a pace.
+"""Logs of what people did, read from tables and sent to Kafka at a pace.
 
 Every row becomes one message of the topic of its type.  Its ``event_id`` comes from the file's name and
 the row's number, so a log that is replayed twice counts once.
 """
 
 import asyncio
-import csv
 import time
 from collections.abc import Callable, Iterable, Iterator
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any, Literal, get_args
+from typing import Literal, get_args
 
 import msgspec
 from aiokafka import AIOKafkaProducer
 
+from deploy.tables import Row, rows
 from schemas.errors import InvalidMessageError
 from schemas.events import Click, Fact, Feedback, Impression, Purchase
 from schemas.settings import KafkaSettings
@@ -33,7 +33,6 @@ TOPICS = {
     "rating": Topic.FEEDBACK,
 }
 FLUSH_EVERY = 500
-Row = dict[str, Any]
 
 
 class Columns(msgspec.Struct, frozen=True, kw_only=True):
@@ -67,46 +66,6 @@ class BadRowError(InvalidMessageError):
     def __init__(self, place: str, error: InvalidMessageError) -> None:
         super().__init__(error.field, error.value, error.remedy)
         self.args = (f"{place}: {error}",)
-
-
-def rows(path: Path) -> Iterator[tuple[int, Row]]:
-    """Line numbers and rows of a CSV file with a header, or of JSON objects, one a line.
-
-    Raises
-    ------
-    InvalidMessageError
-        Names the line that cannot be read.
-    """
-    read = _json_rows if path.suffix in {".jsonl", ".ndjson", ".json"} else _csv_rows
-    with path.open(encoding="utf-8-sig", newline="") as lines:
-        try:
-            yield from read(path, lines)
-        except (csv.Error, UnicodeDecodeError) as error:
-            remedy = "give a UTF-8 text file, CSV or JSON lines"
-            raise InvalidMessageError(str(path), str(error), remedy) from error
-
-
-def _json_rows(path: Path, lines: Iterable[str]) -> Iterator[tuple[int, Row]]:
-    for number, line in enumerate(lines, 1):
-        if line.strip():
-            try:
-                yield number, msgspec.json.decode(line, type=Row)
-            except msgspec.DecodeError as error:
-                remedy = f"one JSON object a line ({error})"
-                raise InvalidMessageError(f"{path}:{number}", line.strip(), remedy) from error
-
-
-def _csv_rows(path: Path, lines: Iterable[str]) -> Iterator[tuple[int, Row]]:
-    try:
-        reader = csv.DictReader(lines, strict=True)
-        for row in reader:
-            if None in row or None in row.values():
-                raise InvalidMessageError(
-                    f"{path}:{reader.line_num}", row, "give as many fields as the header has"
-                )
-            yield reader.line_num, row
-    except (csv.Error, UnicodeDecodeError) as error:
-        raise InvalidMessageError(f"{path}", str(error), "a UTF-8 CSV file with a header line") from error
 
 
 def facts(path: Path, columns: Columns) -> Iterator[Fact]:

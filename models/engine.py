@@ -47,7 +47,7 @@ from schemas.settings import (
     Settings,
     UserSettings,
 )
-from schemas.signals import Arm, Float64, Int16, Int32, Int64, SignalBlock
+from schemas.signals import Arm, Float64, Int32, Int64, SignalBlock
 from schemas.snapshots import Buffer, pack, unpack_parts
 
 __all__ = ["Engine", "ListRequest"]
@@ -247,15 +247,9 @@ class Engine:
         """Candidates by fused utility, as many as the longest ``k``: no exploration, no diversity."""
         return self._score(requests, contexts_of(requests, now), max(r.k for r in requests))
 
-    def contest(self, requests: Sequence[ListRequest], items: Sequence[str], *, now: int) -> dict[str, Int16]:
-        """Place that each component, the fused list and rank fusion give to each person's item.
-
-        0: not listed.  Nothing is learned.
-        """
-        contexts = contexts_of(requests, now)
-        opinions = self._opinions(contexts, self._exclude(requests))
-        ranks = self.scorer.probe(opinions, self.items.lookup_many(items)).ranks
-        return {name: ranks[:, c] for c, name in enumerate(self.scoreboard.names)}
+    def opinions(self, requests: Sequence[ListRequest], *, now: int) -> Opinions:
+        """What every component proposes to each person, and the candidates' features; nothing is learned."""
+        return self._opinions(contexts_of(requests, now), self._exclude(requests))
 
     def describe(self, items: Sequence[Item]) -> None:
         """Insert or replace items of the catalogue."""

@@ -6,7 +6,8 @@ import msgspec
 import numpy as np
 
 from models.engine import Engine, ListRequest
-from models.evaluation.prequential import LogEvent, Ranks
+from models.evaluation.contest import Contest, contest
+from models.evaluation.walk import LogEvent
 from schemas.catalogue import Item
 from schemas.events import Click
 from schemas.settings import EngineSettings, ExperimentSettings
@@ -71,12 +72,11 @@ class Session:
         lists = self.engine.rank([request], now=_ms(t))
         return self.engine.items.ids_of(lists.slot[:k].tolist())
 
-    def test(self, event: LogEvent) -> Ranks:
-        """Places of an event's item in every component's list, by rank fusion and fused."""
+    def test(self, event: LogEvent) -> Contest:
+        """What every contestant lists for an event's person, and where the event's item stands."""
         self.flush()
         request = ListRequest(shard=self.shard, user_id=event.user, k=1)
-        places = self.engine.contest([request], [event.item], now=_ms(event.t))
-        return {name: int(rank[0]) for name, rank in places.items()}
+        return contest(self.engine, request, event.item, now=_ms(event.t))
 
     @property
     def components(self) -> Sequence[str]:

@@ -19,7 +19,8 @@ def kept(names: Sequence[str], owners: Sequence[str], columns: int, without: Seq
     columns
         The first so many features are scores that propose candidates; one must stay.
     without
-        Features or components to do without.
+        Features, components, or a component's feature (``"transitions.transitions"``, where a feature is
+        called as its component) to do without.
 
     Raises
     ------
@@ -37,13 +38,14 @@ def kept(names: Sequence[str], owners: Sequence[str], columns: int, without: Seq
     ...
     schemas.errors.SettingsError: engine.without: 'factor': no such part; the nearest is factors
     """
-    known = sorted({*names, *owners})
+    aliases = [{n, o, f"{o}.{n}"} for n, o in zip(names, owners, strict=True)]
+    known = sorted(set().union(*aliases))
     for name in without:
         if name not in known:
             near = difflib.get_close_matches(name, known, n=1, cutoff=0.0)[0]
             raise SettingsError(f"engine.without: {name!r}: no such part; the nearest is {near}")
     gone = set(without)
-    stay = [f for f, pair in enumerate(zip(names, owners, strict=True)) if gone.isdisjoint(pair)]
+    stay = [f for f, called in enumerate(aliases) if gone.isdisjoint(called)]
     if not any(f < columns for f in stay):
         raise SettingsError(
             f"engine.without: {sorted(gone)}: no score is left: keep one of {list(names[:columns])}"

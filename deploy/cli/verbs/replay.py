@@ -9,8 +9,9 @@ import click
 
 from deploy.cli.options import as_json, dry_run, with_settings
 from deploy.cli.output import print_json, progress
-from deploy.replay import KINDS, UNITS, Columns, Sent, facts, rows, send, topic_of
+from deploy.replay import KINDS, UNITS, Columns, Sent, facts, send, topic_of
 from deploy.signals import stop_on_signals
+from deploy.tables import rows
 from schemas.settings import Settings
 
 DEFAULT = Columns()
@@ -42,7 +43,7 @@ DEFAULT = Columns()
 def command(
     settings: Settings, *, file: Path, speed: float, dry_run: bool, as_json: bool, **columns: Any
 ) -> None:
-    """Send FILE (CSV with a header, or JSON lines) to the source topics, in its order.
+    """Send FILE (CSV with a header, JSON lines or Parquet) to the source topics, in its order.
 
     The first bad row stops the replay with its line, column and value; --dry-run reads the whole file
     first and sends nothing.

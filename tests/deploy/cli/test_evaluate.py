@@ -25,31 +25,127 @@ def test_json_has_the_promised_shape(log):
     result = CliRunner().invoke(command, [str(log), "--json", "--every", "3", "--keep-seen"])
     assert result.exit_code == 0, result.output
     out = json.loads(result.stdout)
-    assert set(out["fused"]) == {"all", "last50", "cold_user", "cold_item", "warm", "new_item"}
-    assert {"n", "HR@10", "NDCG@10", "MRR@100", "DCG@100"} <= set(out["fused"]["all"])
+    segments = {"all", "last50", "cold_user", "cold_item", "warm", "new_item"}
+    assert set(out["fused"]) == segments | {"coverage@10", "novelty@10", "ILD@10"}
+    for segment in segments:
+        for metric in ("HR@10", "NDCG@10", "MRR@100", "DCG@100"):
+            mean, *ends = (out["fused"][segment][f"{metric}{end}"] for end in ("", "_low", "_high"))
+            assert ends[0] <= mean + 1e-12
+            assert mean <= ends[1] + 1e-12
+    assert out["fused"]["all"]["n"] == out["log"]["tests"] == 50
     assert {"popular", "transitions", "factors", "content"} <= set(out["components"])
     assert set(out["baselines"]) == {"popularity", "rank_fusion", "best_single"}
+    assert {"best_single", "popularity", "rank_fusion", "own_items_struck_out"} == set(out["differences"])
+    assert out["differences"]["popularity"]["low"] > 0
+    assert sum(out["parts"].values()) == pytest.approx(1.0)
+    assert out["log"]["columns"] == {"user": "user", "item": "item", "t": "t"}
+    assert (out["log"]["time_unit"], out["log"]["from"]) == ("s", "1970-01-01")
+    assert len(out["curves"]["event"]) == len(out["curves"]["fused"]) > 10
+    assert out["ablation"] == []
     assert "fused list scores" in out["verdict"]
 
 
 def test_table_and_verdict(log):
-    """Without --json there is a table with every component and a sentence."""
+    """Without --json there are tables of components and segments, how the log was read, and a verdict."""
     result = CliRunner().invoke(command, [str(log), "--every", "10", "--keep-seen"])
     assert result.exit_code == 0
-    for word in ("fused", "rrf", "popular", "On this log"):
+    words = ("fused", "rank fusion", "popular_ever", "cold_item", "On this log", "times read as seconds")
+    for word in words:
         assert word in result.stdout
+    assert max(map(len, result.stdout.split("On this log")[0].splitlines())) <= 80
+
+
+@pytest.mark.slow
+def test_ablation(log):
+    """Every part is left out once, beside each other, and compared on the same tests."""
+    arguments = [str(log), "--json", "--keep-seen", "--ablate", "--jobs", "2", "--without", "popularity"]
+    result = CliRunner().invoke(command, [*arguments, "--without", "content"], catch_exceptions=False)
+    assert result.exit_code == 0, result.output
+    out = json.loads(result.stdout)
+    named = {row["without"] for row in out["ablation"]}
+    assert {"transitions", "factors", "repeats", "transitions.transitions_next"} <= named
+    assert not named & {"popularity", "content"}
+    assert all(row["low"] <= row["difference"] <= row["high"] for row in out["ablation"])
+    assert out["without"] == ["popularity", "content"]
+    assert out["baselines"]["popularity"] == {}
+    assert not {"popular", "content"} & set(out["components"])
+    assert "Left out one by one" in out["verdict"]
+
+
+def test_the_picture(log, tmp_path):
+    """A picture of the asked kind is written, and nothing else is printed differently."""
+    for name, magic in (("out.png", b"\x89PNG"), ("out.svg", b"<?xml")):
+        result = CliRunner().invoke(command, [str(log), "--every", "5", "--plot", str(tmp_path / name)])
+        assert result.exit_code == 0, result.output
+        assert (tmp_path / name).read_bytes().startswith(magic)
+
+
+@pytest.mark.parametrize(
+    ("name", "said"),
+    [("out.gif", "end the name with one of .png"), ("no/out.png", "there is no folder")],
+)
+def test_a_picture_that_cannot_be_is_refused_before_the_run(log, tmp_path, capsys, name, said):
+    """Nobody waits for a run whose picture cannot be written."""
+    assert run(["evaluate", str(log), "--plot", str(tmp_path / name)]) == 2
+    shown = capsys.readouterr()
+    assert said in shown.err
+    assert shown.out == ""
+
+
+def test_the_picture_without_its_extra(log, tmp_path, capsys, monkeypatch):
+    """The sentence says what to install."""
+    monkeypatch.setitem(sys.modules, "matplotlib", None)
+    assert run(["evaluate", str(log), "--plot", str(tmp_path / "out.png")]) == 2
+    assert "pip install 'streamwise[plot]'" in capsys.readouterr().err
+
+
+def test_settings_name_columns_and_the_engine(tmp_path):
+    """A mapping of the settings reads the log, and the engine is that of the settings."""
+    settings = tmp_path / "streamwise.toml"
+    settings.write_text(
+        '[engine]\nfactors = 8\nwithout = ["factors"]\n[[intake.mappings]]\ntopic = "web"\ntype = "click"\n'
+        'ts_unit = "ms"\nfields = { user_id = "visitor.id", item_id = "sku", ts = "at" }\n'
+    )
+    path = tmp_path / "log.jsonl"
+    lines = [{"visitor": {"id": n % 3}, "sku": n % 4, "at": 1_500_000_000_000 + n} for n in range(20)]
+    path.write_text("\n".join(map(json.dumps, lines)))
+    result = CliRunner().invoke(command, [str(path), "--settings", str(settings), "--json", "--keep-seen"])
+    assert result.exit_code == 0, result.output
+    out = json.loads(result.stdout)
+    assert out["log"]["columns"] == {"user": "visitor.id", "item": "sku", "t": "at"}
+    assert (out["log"]["time_unit"], out["log"]["people"]) == ("ms", 3)
+    assert out["without"] == ["factors"]
+    assert "factors" not in out["components"]
+
+
+def test_standard_input(log):
+    """``-`` is a pipe."""
+    result = CliRunner().invoke(command, ["-", "--json"], input=log.read_bytes())
+    assert result.exit_code == 0, result.output
+    assert json.loads(result.stdout)["log"]["name"] == "stdin"
+
+
+def test_the_data_set_of_the_package():
+    """By name, with what is known of its products."""
+    result = CliRunner().invoke(command, ["complete-journey", "--limit", "300", "--keep-seen", "--json"])
+    assert result.exit_code == 0, result.output
+    out = json.loads(result.stdout)
+    assert (out["log"]["name"], out["log"]["events"], out["log"]["from"]) == (
+        "complete-journey", 300, "2017-01-01",
+    )  # fmt: skip
+    assert 0 < out["fused"]["ILD@10"] <= 1
 
 
 @pytest.mark.parametrize(
     ("line", "names"),
     [
-        ("u,i,not-a-number", "line 2.t"),
-        ("u,,5", "line 2.item"),
-        ("u,i,-7", "line 2.t"),
-        ("u,i,inf", "line 2.t"),
-        ("u,i,1e30", "line 2.t"),
-        ("u" * 2000 + ",i,5", "line 2.user"),
-        ("u" * 200_000 + ",i,5", "line 2"),
+        ("u,i,not-a-number", "bad.csv:2: t"),
+        ("u,,5", "bad.csv:2: item"),
+        ("u,i,-7", "bad.csv:2: t"),
+        ("u,i,inf", "bad.csv:2: t"),
+        ("u,i,1e30", "bad.csv:2: t"),
+        ("u" * 2000 + ",i,5", "bad.csv:2: user"),
+        ("u" * 200_000 + ",i,5", "bad.csv:2"),
     ],
 )
 def test_bad_lines_are_named(tmp_path, capsys, line, names):
@@ -65,10 +161,10 @@ def test_bad_lines_are_named(tmp_path, capsys, line, names):
     [
         ("a.csv", "", "column 'user'"),
         ("a.csv", "\0\ufffd", "column 'user'"),
-        ("a.csv", "user,product,t\n", "column 'item'"),
-        ("a.csv", "user,item,t,value\nu,i,5,nan\n", "line 2.value"),
-        ("a.csv", "user,item,t,value\nu,i,5,much\n", "line 2.value"),
-        ("a.jsonl", "[" * 100_000, "line 1"),
+        ("a.csv", "user,thing,t\n", "column 'item'"),
+        ("a.csv", "user,item,t,value\nu,i,5,nan\n", "a.csv:2: value"),
+        ("a.csv", "user,item,t,value\nu,i,5,much\n", "a.csv:2: value"),
+        ("a.jsonl", "[" * 100_000, "a.jsonl:1"),
     ],
 )
 def test_bad_files_are_named(tmp_path, capsys, name, text, names):
@@ -79,10 +175,22 @@ def test_bad_files_are_named(tmp_path, capsys, name, text, names):
     assert names in capsys.readouterr().err
 
 
-def test_no_file_is_a_usage_error(capsys):
-    """Neither FILE nor --jsonl: exit code 2."""
-    assert run(["evaluate"]) == 2
-    assert "FILE" in capsys.readouterr().err
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        ([], "FILE|NAME: missing"),
+        (["nowhere.csv"], "'nowhere.csv': no such file; data sets: complete-journey"),
+        (["LOG", "--column", "usr=user"], "'usr=user': no such name; the nearest is user"),
+        (["LOG", "--column", "user"], "write OURS=THEIRS"),
+        (["LOG", "--catalogue"], "name them with --items FILE"),
+        (["LOG", "--without", "factor"], "'factor': no such part; the nearest is factors"),
+        (["LOG", "--source", "web"], "--source: 'web'"),
+    ],
+)
+def test_what_cannot_be_done_is_said(log, capsys, arguments, said):
+    """Exit code 2, and one sentence with the remedy."""
+    assert run(["evaluate", *(str(log) if a == "LOG" else a for a in arguments)]) == 2
+    assert said in capsys.readouterr().err
 
 
 def test_referee_protocol():

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 from models.engine import Engine, ListRequest
+from models.evaluation.contest import contest
 from schemas.errors import SettingsError, SnapshotError
 from schemas.events import Click
 from schemas.settings import EngineSettings, ExperimentSettings
@@ -71,12 +72,12 @@ def test_only_what_is_left_proposes():
     engine = Engine(EngineSettings(factors=16, candidates=10, without=others), experiment=NOBODY)
     shard = engine.open_shard(0)
     feed(engine, shard)
-    requests = [ListRequest(shard=shard, user_id="u1", k=1)] * 30
-    places = engine.contest(requests, [f"i{n}" for n in range(30)], now=10**9)
-    assert set(places) == {*engine.popularity.columns, "fused", "rrf"}
-    proposed = np.any([places[name] > 0 for name in engine.popularity.columns], axis=0)
-    assert 0 < proposed.sum() < 30
-    np.testing.assert_array_equal(places["fused"] > 0, proposed)
+    request = ListRequest(shard=shard, user_id="u1", k=1)
+    places = [contest(engine, request, f"i{n}", now=10**9).ranks for n in range(30)]
+    assert set(places[0]) == {*engine.popularity.columns, "fused", "rrf"}
+    proposed = [any(place[name] for name in engine.popularity.columns) for place in places]
+    assert 0 < sum(proposed) < 30
+    assert [place["fused"] > 0 for place in places] == proposed
 
 
 def test_probes_of_the_whole_engine_are_passed_over(small_engine):

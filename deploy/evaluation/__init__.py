@@ -1,0 +1,1 @@
+"""Evaluation on people's own logs: reading them, running, and reporting."""

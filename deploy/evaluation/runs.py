@@ -1,0 +1,110 @@
+"""Evaluations of one log, one after the other or one on each core."""
+
+import multiprocessing
+import signal
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
+from concurrent.futures.process import BrokenProcessPool
+from ctypes import c_longlong
+from multiprocessing.sharedctypes import Synchronized
+from typing import Final
+
+from models.evaluation.evaluation import Plan, evaluate
+from models.evaluation.tally import Tally
+from models.evaluation.walk import LogEvent
+from schemas.catalogue import Item
+from schemas.errors import UnavailableError
+
+Advance = Callable[[float], None]
+
+REPORT: Final = 200
+"""Events that a process walks between two reports of its progress."""
+GLANCE_SECONDS: Final = 0.25
+
+_events: Sequence[LogEvent] = ()
+_items: Mapping[str, Item] = {}
+_done: "Synchronized[int] | None" = None
+
+
+def run_all(
+    plans: Mapping[str, Plan],
+    events: Sequence[LogEvent],
+    items: Mapping[str, Item],
+    *,
+    jobs: int,
+    advance: Advance,
+) -> dict[str, Tally]:
+    """Walk the log by every plan.
+
+    Parameters
+    ----------
+    jobs
+        Processes at once; 1 walks in this one.
+    advance
+        Called with how many more events were walked, by whomever.
+
+    Returns
+    -------
+    dict
+        In the order of the plans; the figures do not depend on ``jobs``.
+
+    Raises
+    ------
+    UnavailableError
+        A process died.
+    """
+    if jobs == 1 or len(plans) == 1:
+        return {
+            name: evaluate(plan, events, items, progress=lambda: advance(1.0)) for name, plan in plans.items()
+        }
+    context = multiprocessing.get_context("spawn")
+    done = context.Value(c_longlong, 0)
+    given = (events, items, done)
+    workers = min(jobs, len(plans))
+    with ProcessPoolExecutor(workers, mp_context=context, initializer=_begin, initargs=given) as pool:
+        futures = {name: pool.submit(_walk, plan) for name, plan in plans.items()}
+        try:
+            _follow(list(futures.values()), done, advance)
+            return {name: future.result() for name, future in futures.items()}
+        except BrokenProcessPool as error:
+            raise UnavailableError("--jobs: a process of the evaluation died: try --jobs 1") from error
+        finally:
+            pool.shutdown(wait=False, cancel_futures=True)
+
+
+def _follow(futures: "Sequence[Future[Tally]]", done: "Synchronized[int]", advance: Advance) -> None:
+    """Report progress until every future is done, or one has failed."""
+    left, shown = set(futures), 0
+    while left:
+        finished, left = wait(left, GLANCE_SECONDS, FIRST_COMPLETED)
+        advance(done.value - shown)
+        shown = done.value
+        if any(future.exception() for future in finished):
+            return
+
+
+def _begin(events: Sequence[LogEvent], items: Mapping[str, Item], done: "Synchronized[int]") -> None:
+    """Make a worker process ready; an interrupt ends it without a word."""
+    global _events, _items, _done
+    _events, _items, _done = events, items, done
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+
+
+def _walk(plan: Plan) -> Tally:
+    walked = 0
+
+    def progress() -> None:
+        nonlocal walked
+        walked += 1
+        if walked % REPORT == 0:
+            _report(REPORT)
+
+    tally = evaluate(plan, _events, _items, progress=progress)
+    _report(walked % REPORT)
+    return tally
+
+
+def _report(events: int) -> None:
+    if _done is not None:
+        with _done.get_lock():
+            _done.value += events
