@@ -26,6 +26,7 @@ OTHER_VARIABLES = {
     "STREAMWISE_KAFKA": "bootstrap of a running Kafka, for tests",
     "STREAMWISE_KAFKA_HOME": "where tests find a Kafka to start",
     "STREAMWISE_DATA": "where tests find data sets",
+    "STREAMWISE_REFEREE": "the outside referee's program, for tests",
 }
 """Variables with our prefix that are no settings."""
 

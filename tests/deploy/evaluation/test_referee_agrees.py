@@ -18,11 +18,10 @@ import pytest
 from click.testing import CliRunner
 
 from deploy.cli.verbs.evaluate import command
+from models.evaluation.evaluation import Plan
 from models.evaluation.metrics import METRICS, SEGMENTS
-from models.evaluation.session import Session
 from models.evaluation.walk import LogEvent
 from schemas.catalogue import Item
-from schemas.settings import EngineSettings
 
 EVERY = 3
 VARIANTS = [[], ["--keep-seen"], ["--catalogue"], ["--catalogue", "--keep-seen"]]
@@ -94,7 +93,7 @@ def plain(files, keep_seen, catalogue) -> dict:
         log = [LogEvent(r["user"], r["item"], float(r["t"])) for r in csv.DictReader(lines)]
     with files[1].open() as lines:
         items = {r["item"]: item_of(r) for r in csv.DictReader(lines)}
-    session = Session(EngineSettings(probes_per_second=1e9), exclude_seen=not keep_seen)
+    session = Plan(keep_seen=keep_seen).session()
     told = dict(items) if catalogue else {}
     for item in told.values():
         session.describe(item)
