@@ -266,7 +266,7 @@ class EncodeMetrics:
             registry, "encode_unchanged_items", "Updates of items that left their text."
         )
         self._tombstones = _counter(registry, "encode_tombstones", "Items delisted, or left without a text.")
-        self._refused = _counter(registry, "encode_refused_items", "Items sent to the dead letters.")
+        self._refused = _counter(registry, "encode_refused_items", "Items that cannot be read or encoded.")
 
     def embedding_published(self) -> None:
         """A vector was sent."""
@@ -281,7 +281,7 @@ class EncodeMetrics:
         self._tombstones.inc()
 
     def item_refused(self, error_class: str) -> None:
-        """An item went to the dead letters."""
+        """An item cannot be read or encoded."""
         del error_class
         self._refused.inc()
 

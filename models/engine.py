@@ -265,6 +265,10 @@ class Engine:
         """Take vectors of an encoder."""
         self.content.embed(self.items.intern_many(e.item_id for e in embeddings), embeddings)
 
+    def unembed(self, item_ids: Iterable[str]) -> None:
+        """Drop the encoder's vectors of these items."""
+        self.content.unembed(self.items.lookup_many(item_ids))
+
     @property
     def model(self) -> str:
         """Names the state of the models: how many rows they learned from."""

@@ -90,7 +90,7 @@ class Runtime:
         self.incarnations.update(await open_group(self.settings, self.topics))
         await connect(self.producer)
         self.learner = self._make_learner()
-        self.catalogue = Catalogue(kafka, self.engine, self.turn, self.letters, self.observer)
+        self.catalogue = Catalogue(kafka, self.engine, self.turn)
         if "users" in self.roles:
             self.tasks.start(self.catalogue.run(), self.lists.run())
         if "learn" in self.roles:

@@ -2,28 +2,22 @@
 
 import asyncio
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Any, TypeVar
 
-import msgspec
 from aiokafka import AIOKafkaConsumer, TopicPartition
 
-from schemas.catalogue import Item
-from schemas.embeddings import Embedding
 from schemas.errors import InvalidMessageError
-from schemas.events import decode
 from schemas.settings import KafkaSettings
 from schemas.topics import Topic, topic_name
-from streams.deadletters import DeadLetter, DeadLetters
+from streams.items import read_embedding, read_item
 from streams.kafka import connect, connection
 from streams.learner import Turn
-from streams.observer import StreamObserver
 from streams.ports import EngineLike
 from streams.transport import Record
 
-RECORDS_AT_ONCE = 200
+T = TypeVar("T")
 
-_items = msgspec.json.Decoder(Item)
-_embeddings = msgspec.json.Decoder(Embedding)
+RECORDS_AT_ONCE = 200
 
 
 class Catalogue:
@@ -35,20 +29,10 @@ class Catalogue:
         Set when everything that was there at the start has been read.
     """
 
-    def __init__(
-        self,
-        kafka: KafkaSettings,
-        engine: EngineLike,
-        turn: Turn,
-        letters: DeadLetters,
-        observer: StreamObserver,
-    ) -> None:
+    def __init__(self, kafka: KafkaSettings, engine: EngineLike, turn: Turn) -> None:
         self._kafka = kafka
         self._engine = engine
         self._turn = turn
-        self._letters = letters
-        self._observer = observer
-        self._refused: list[DeadLetter] = []
         self.caught_up = asyncio.Event()
 
     async def run(self) -> None:
@@ -71,9 +55,6 @@ class Catalogue:
                 got = await consumer.getmany(timeout_ms=500, max_records=RECORDS_AT_ONCE)
                 for tp, records in got.items():
                     takes[tp](records)
-                if self._refused:
-                    refused, self._refused = self._refused, []
-                    await self._letters.put(refused, "catalogue")
                 if not self.caught_up.is_set() and await _all_read(consumer, ends):
                     self.caught_up.set()
                 await asyncio.sleep(0)
@@ -82,28 +63,29 @@ class Catalogue:
 
     def _describe(self, records: Sequence[Record]) -> None:
         """The last of each key counts; an item that cannot be read leaves the one before as it is."""
-        latest: dict[str, Item | None] = {}
-        for record in records:
-            if record.value is None:
-                latest[(record.key or b"").decode(errors="replace")] = None
-            elif (item := self._read(_items, record)) is not None:
-                latest[item.item_id] = item
+        latest = _latest(records, read_item)
         with self._turn.first():
             self._engine.describe([item for item in latest.values() if item is not None])
             self._engine.delist([item_id for item_id, item in latest.items() if item is None])
 
     def _embed(self, records: Sequence[Record]) -> None:
-        read = [self._read(_embeddings, r) for r in records if r.value is not None]
+        latest = _latest(records, read_embedding)
         with self._turn.first():
-            self._engine.embed([e for e in read if e is not None])
+            self._engine.embed([vector for vector in latest.values() if vector is not None])
+            self._engine.unembed([item_id for item_id, vector in latest.items() if vector is None])
 
-    def _read(self, decoder: "msgspec.json.Decoder[Any]", record: Record) -> Any:
+
+def _latest(records: Sequence[Record], read: Callable[[Record], tuple[str, T | None]]) -> dict[str, T | None]:
+    """What stands last under each id, in the order of the log; None: a tombstone."""
+    latest: dict[str, T | None] = {}
+    for record in records:
         try:
-            return decode(decoder, record.value)
-        except InvalidMessageError as error:
-            self._observer.on_dead_letter("catalogue", type(error).__name__)
-            self._refused.append(DeadLetter(record, error))
-            return None
+            item_id, value = read(record)
+        except InvalidMessageError:  # intake has sent it to the dead letters, once for all workers
+            continue
+        latest.pop(item_id, None)
+        latest[item_id] = value
+    return latest
 
 
 async def _all_read(consumer: Any, ends: dict[Any, int]) -> bool:

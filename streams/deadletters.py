@@ -13,7 +13,7 @@ from schemas.errors import InvalidMessageError
 from streams.transport import Record
 from streams.writer import LogWriter, Outgoing
 
-Stage = Literal["intake", "users", "catalogue", "encode"]
+Stage = Literal["intake", "users", "encode"]
 
 
 class DeadLetter(NamedTuple):

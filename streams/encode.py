@@ -4,7 +4,8 @@ One process of a consumer group whose name holds the encoder's version: another 
 catalogue again, and both may run at once.  Texts are encoded in any order and published in the log's, so
 that of two updates of one item the later one stands last in the compacted ``embeddings`` topic.  An offset
 is committed when the broker has acknowledged what became of everything before it: a vector, a tombstone
-for an item that is delisted or has no text, or a dead letter.
+for an item that is delisted or has no text, or a dead letter for a text that cannot be encoded.  What
+cannot be read at all is intake's to send to the dead letters.
 """
 
 import asyncio
@@ -20,15 +21,14 @@ from aiokafka import AIOKafkaConsumer, ConsumerRebalanceListener, TopicPartition
 from aiokafka.errors import CommitFailedError, IllegalStateError
 from typing_extensions import override  # an aiokafka requirement; typing has it from 3.12
 
-from schemas.catalogue import Item
 from schemas.embeddings import Embedding
 from schemas.errors import InvalidMessageError, UnavailableError
-from schemas.events import decode
-from schemas.ids import MAX_ID_LENGTH, partition_of
+from schemas.ids import partition_of
 from schemas.settings import KafkaSettings
 from schemas.topics import Topic, topic_name
 from streams.connection import consumer_options
 from streams.deadletters import DeadLetter, DeadLetters
+from streams.items import read_item
 from streams.kafka import connect, idempotent_producer
 from streams.partitions import partitions_of
 from streams.writer import LogWriter, Outgoing
@@ -64,7 +64,7 @@ class EncodeObserver(Protocol):
         ...
 
     def item_refused(self, error_class: str) -> None:
-        """An item went to the dead letters."""
+        """An item cannot be read, or its text cannot be encoded."""
         ...
 
 
@@ -86,11 +86,12 @@ class NullEncodeObserver:
 
 @dataclass(slots=True)
 class _Job:
-    """One record of ``items``: refused (``error``), encoded (``vector``), or without a text."""
+    """One record of ``items``: unreadable, refused by the encoder (``error``), encoded, or without a text."""
 
     record: Any
     item_id: str = ""
     text: str = ""
+    unreadable: InvalidMessageError | None = None
     error: InvalidMessageError | None = None
     vector: "Future[Vector] | None" = None
 
@@ -140,7 +141,6 @@ class EncodeStage:
         self._kafka = kafka
         self._pool = pool
         self._observer = observer or NullEncodeObserver()
-        self._decoder = msgspec.json.Decoder(Item)
         self._polls: asyncio.Queue[_Poll | None] = asyncio.Queue(MAX_POLLS)
         self._sent: deque[_Sent] = deque()
         self._generation = 0
@@ -206,12 +206,10 @@ class EncodeStage:
 
     def _job(self, record: Any) -> _Job:
         try:
-            if record.value is None:
-                return _Job(record, item_id=_id_of(record.key))
-            item = decode(self._decoder, record.value)
+            item_id, item = read_item(record)
         except InvalidMessageError as error:
-            return _Job(record, error=error)
-        return _Job(record, item_id=item.item_id, text=item.text())
+            return _Job(record, unreadable=error)
+        return _Job(record, item_id=item_id, text=item.text() if item is not None else "")
 
     def _submit(self, jobs: Sequence[_Job]) -> None:
         asking = [job for job in jobs if job.text]
@@ -250,6 +248,9 @@ class EncodeStage:
         await out.room()
         if poll.generation != self._generation:
             return None  # the partition is another worker's by now, which will encode the item itself
+        if job.unreadable is not None:  # intake sends it to the dead letters, once for all who read it
+            self._observer.item_refused(type(job.unreadable).__name__)
+            return None
         if job.error is not None:
             self._observer.item_refused(type(job.error).__name__)
             return out.letters.put([DeadLetter(job.record, job.error)], "encode")
@@ -327,27 +328,6 @@ class _Handover(ConsumerRebalanceListener):  # type: ignore[misc]
     @override
     async def on_partitions_assigned(self, assigned: "set[TopicPartition]") -> None:
         """Reading begins at the committed offsets, by itself."""
-
-
-def _id_of(key: bytes | None) -> str:
-    """The item that a null value delists.
-
-    Examples
-    --------
-    >>> _id_of(b"tea")
-    'tea'
-    >>> _id_of(None)
-    Traceback (most recent call last):
-    ...
-    schemas.errors.InvalidMessageError: $key: None: a null value delists the item that its key names
-    """
-    try:
-        item_id = (key or b"").decode()
-    except UnicodeDecodeError as error:
-        raise InvalidMessageError("$key", key, "send the item id as UTF-8") from error
-    if not 1 <= len(item_id) <= MAX_ID_LENGTH:
-        raise InvalidMessageError("$key", key, "a null value delists the item that its key names")
-    return item_id
 
 
 async def _together(*works: Any) -> None:

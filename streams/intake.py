@@ -22,6 +22,7 @@ from schemas.topics import Topic, topic_name
 from streams.cleaning import Limits, aligned, clean
 from streams.crash import CrashPoint, Step
 from streams.deadletters import DeadLetter, DeadLetters
+from streams.items import read_embedding, read_item
 from streams.mapping import FactType, Reader, mapped_reader, plain_reader
 from streams.observer import StreamObserver
 from streams.tasks import Tasks
@@ -109,6 +110,8 @@ def readers(settings: Settings) -> dict[str, ReadEvents]:
         for topic, kind in PLAIN.items()
     }
     found[topic_name(Topic.USERS, space)] = _read_user
+    found[topic_name(Topic.ITEMS, space)] = _checked(read_item)
+    found[topic_name(Topic.EMBEDDINGS, space)] = _checked(read_embedding)
     for mapping in settings.intake.mappings:
         found[mapping.topic] = _fact_reader(mapped_reader(mapping), mapping.type, limits)
     return found
@@ -151,6 +154,16 @@ def _read_user(record: Record, incarnation: int) -> tuple[list[Event], bool]:  #
     except UnicodeDecodeError as error:
         raise InvalidMessageError("key", record.key, "the key is a UTF-8 user id") from error
     return [Erase(user_id=aligned(user, "key", "the key is the user id"), ts=record.timestamp)], False
+
+
+def _checked(read: Callable[[Record], object]) -> ReadEvents:
+    """``items`` and ``embeddings``: checked here for all who read them, and no event of anybody."""
+
+    def check(record: Record, incarnation: int) -> tuple[list[Event], bool]:  # noqa: ARG001  the shape of ReadEvents
+        read(record)
+        return [], False
+
+    return check
 
 
 class Intake:

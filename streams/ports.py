@@ -47,6 +47,9 @@ class EngineLike(Protocol):
     def embed(self, embeddings: Sequence[Embedding]) -> None:
         """Know vectors of items."""
 
+    def unembed(self, item_ids: Iterable[str]) -> None:
+        """Know no vectors of these items any more."""
+
     def snapshot(self) -> bytes:
         """All folds."""
 

@@ -249,13 +249,14 @@ class BatchConsumer(driver.Consumer):  # type: ignore[misc]
     async def wait_first(self, *waited: Any, timeout: Any = None) -> Any:  # noqa: ASYNC109  Faust's signature
         """Hand a message over at once where there is room for it.
 
-        Faust's fetcher calls this, and nothing else of the consumer does, with the hand-over of one
-        message and a wait for the flow's suspension, and makes four tasks of them: on a busy loop that
-        alone is 4 ms a message, and what all partitions of a fetch wait, one after the other.
+        Faust's fetcher calls this with the hand-over of one message and a wait for the flow's suspension,
+        and makes four tasks of them: on a busy loop that alone is 4 ms a message, and what all partitions
+        of a fetch wait, one after the other.  (While a rebalance suspends the flow it waits here for one
+        thing only: the flow.)
         """
+        if len(waited) != 2 or not self._is_room(self._tracked):
+            return await super().wait_first(*waited, timeout=timeout)
         deliver, suspended = waited
-        if not self._is_room(self._tracked):
-            return await super().wait_first(deliver, suspended, timeout=timeout)
         suspended.close()
         await deliver
         return None

@@ -83,6 +83,19 @@ class Content:
                 self.encoded["has"][slot] = 1
                 self._sketch(slot, self.encoded["vector"][slot])
 
+    def unembed(self, slots: Int32) -> None:
+        """Drop an encoder's vectors; where no item has many, hashed text serves again."""
+        if self.encoded is None:
+            return
+        for slot in slots.tolist():
+            if slot >= len(self.encoded["has"]) or not self.encoded["has"][slot]:
+                continue
+            self.encoded["has"][slot] = 0
+            self.encoded["vector"][slot] = 0.0
+            self.n_encoded -= 1
+            hashed = self._serving() is self.hashed and slot in self.tokens
+            self._sketch(slot, self.hashed["vector"][slot] if hashed else self.encoded["vector"][slot])
+
     def sketches(self, n_items: int) -> Float32:
         """Short unit vectors of all items for diversity, shape (>= n_items, 64); empty without any text."""
         if not self:

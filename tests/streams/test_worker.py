@@ -2,6 +2,7 @@
 
 import asyncio
 import gc
+import time
 from contextlib import asynccontextmanager
 
 import msgspec
@@ -13,6 +14,7 @@ from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
 from models.engine import Engine
 from schemas.control import PolicySwitch
 from schemas.deadletters import DeadLetter
+from schemas.embeddings import Embedding
 from schemas.errors import IncarnationError, InvalidMessageError, UnavailableError
 from schemas.events import Click, Decision, Tick, decode_event
 from schemas.ids import partition_of
@@ -21,6 +23,7 @@ from schemas.settings import KafkaSettings, Settings
 from schemas.signals import decode_block
 from schemas.topics import Topic, topic_name
 from streams.app import create_app, serve, wall_clock
+from streams.encode import EncodeStage
 from streams.incarnations import reopen
 from streams.kafka import admin
 from streams.provision import provision
@@ -29,6 +32,8 @@ from streams.tail import latest_list
 from tests.streams.clients.room import eventually as soon
 from tests.streams.clients.room import read, write
 from tests.streams.conftest import deployment_on
+from tests.workers.encoder.letters import LetterEncoder
+from workers.encoder.pool import EncoderPool
 
 pytestmark = pytest.mark.filterwarnings("ignore::ResourceWarning")
 """A worker that is made to fail leaves sockets that aiokafka closes when they are collected."""
@@ -215,6 +220,7 @@ BAD = {
     Topic.USERS: b"[]",
     Topic.EVENTS: b'{"type": "click"}',
     Topic.ITEMS: b'{"item_id": 5}',
+    Topic.EMBEDDINGS: b'{"item_id": "i1"}',
 }
 
 
@@ -239,7 +245,7 @@ async def test_what_cannot_be_read_is_kept_and_harms_nobody(deployment):
         why = DeadLetter.from_headers(letter.headers)
         assert why.field
         assert why.offset >= 0
-        assert why.stage == {"events": "users", "items": "catalogue"}.get(why.topic.split(".")[1], "intake")
+        assert why.stage == {"events": "users"}.get(why.topic.split(".")[1], "intake")
     assert {e.event_id for e in map(decode_event_of, await read(deployment.kafka, Topic.EVENTS)) if e} >= {
         "e1"
     }
@@ -251,6 +257,46 @@ def decode_event_of(record):
     except InvalidMessageError:
         return None
     return event if isinstance(event, Click) else None
+
+
+async def test_a_bad_item_is_one_dead_letter_whoever_reads_it(deployment):
+    """Intake, the catalogue and the encoder read it, one says so; a restart says nothing again."""
+    bad = (b"i1", b'{"item_id": "i1", "title": 5}')
+    await write(deployment.kafka, Topic.ITEMS, [bad])
+    pool = EncoderPool([LetterEncoder()], clock=time.perf_counter)
+    stop = asyncio.Event()
+    encoding = asyncio.create_task(EncodeStage(deployment.kafka, pool).run(stop))
+
+    async def letters() -> int:
+        return len(await read(deployment.kafka, Topic.DEAD_LETTERS))
+
+    async def done() -> bool:
+        return await committed_of(deployment, Topic.ITEMS, partitions=1) == 1
+
+    async with worker(deployment) as one:
+        await eventually(one.runtime.catalogue.caught_up.is_set)
+        await eventually(letters)
+        await eventually(done)
+    stop.set()
+    await encoding
+    await asyncio.to_thread(pool.close)
+    async with worker(deployment) as again:
+        await eventually(again.runtime.catalogue.caught_up.is_set)
+        await eventually(lambda: again.runtime.users.ready)
+    assert await letters() == 1
+
+
+async def test_a_tombstone_of_a_vector_removes_it_at_once(deployment):
+    """Not at the next restart."""
+    vector = Embedding.of(
+        np.ones(4, np.float32), item_id="i1", model="m", version="1", modality="text", text_hash="", ts=0
+    )
+    async with worker(deployment) as app:
+        content = app.runtime.engine.content
+        await write(deployment.kafka, Topic.EMBEDDINGS, [(b"i1", msgspec.json.encode(vector))])
+        await eventually(lambda: content.n_encoded == 1)
+        await write(deployment.kafka, Topic.EMBEDDINGS, [(b"i1", None)])
+        await eventually(lambda: content.n_encoded == 0)
 
 
 @pytest.mark.kafka
@@ -269,10 +315,11 @@ async def test_dead_letters_that_cannot_be_written_stop_the_worker(kafka, tmp_pa
     assert await committed_of(deployment, Topic.CLICKS) == 0
 
 
-async def committed_of(settings: Settings, topic: Topic) -> int:
+async def committed_of(settings: Settings, topic: Topic, partitions: int | None = None) -> int:
     async with admin(settings.kafka) as client:
         name = topic_name(topic, settings.kafka.namespace)
-        partitions = [TopicPartition(name, p) for p in range(settings.kafka.partitions)]
+        numbers = range(settings.kafka.partitions if partitions is None else partitions)
+        partitions = [TopicPartition(name, p) for p in numbers]
         found = await client.list_consumer_group_offsets(settings.kafka.group, partitions=partitions)
     return sum(max(0, known.offset) for known in found.values())
 
@@ -302,6 +349,17 @@ async def test_a_switch_of_policy_is_obeyed_from_the_next_batch(deployment):
         await eventually(lambda: answered(deployment, {"q2"}))
     epochs = {one.trigger_id: one.epoch for one in await lists_of(deployment)}
     assert epochs == {"q1": 0, "q2": 1}
+
+
+async def test_a_second_worker_takes_its_share(deployment):
+    """Both live through the rebalance, and both go on."""
+    async with worker(deployment) as one:
+        await eventually(lambda: len(one.runtime.users.partitions) == 2 and one.runtime.users.ready)
+        async with worker(deployment) as two:
+            await eventually(lambda: two.runtime.users.partitions and two.runtime.users.ready)
+            owned = sorted(p.number for w in (one, two) for p in w.runtime.users.partitions)
+            assert owned == [0, 1]
+            assert not one.runtime.failed.done()
 
 
 async def test_an_idle_partition_is_told_the_time(deployment):
