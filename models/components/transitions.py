@@ -14,6 +14,9 @@ from schemas.signals import Float32, Float64, Int32, Int64, UInt8
 from schemas.snapshots import checksum, pack, unpack
 
 WINDOW: Final = 50
+FULL: Final = 4096.0
+"""A row with a weight above this forgets a sixteenth: to larger ones float32 could not add what is small."""
+KEEP: Final = 15 / 16
 Bool = npt.NDArray[np.bool_]
 
 
@@ -56,6 +59,9 @@ class Transitions:
 
     ``score(t) = sum_s read(s) * weight(s, t) / ((out(s) + 5)^0.5 * (count(t) + 5)^0.2)`` over the
     recent items ``s``, for each reach.  Rows are exact while an item has at most 768 neighbours.
+
+    A row one of whose weights passes 4,096 forgets a sixteenth of everything, ``out`` included: what is new
+    keeps counting after any number of events.
     """
 
     VERSION = 1
@@ -252,6 +258,7 @@ def _learn(
             q = find(ids, begin[target], places[target], source)
             if q < 0:
                 q = entry(target, source, begin, places, used, ids, weights, free, top)
+            full = False
             for m in range(width):
                 pair = weight[r] * store[m, j] * near(ctx_gap[first + j], time[m, 1], time[m, 2])
                 weights[p, m] += pair
@@ -259,7 +266,23 @@ def _learn(
                 pair *= time[m, 0]
                 weights[q, m] += pair
                 out[target, m] += pair
+                full |= weights[p, m] > FULL or weights[q, m] > FULL
+            if full:
+                _forget(source, begin, places, weights, out)
+                _forget(target, begin, places, weights, out)
     return len(item)
+
+
+@kernel
+def _forget(row: int, begin: Int64, places: Int32, weights: Float32, out: Float64) -> None:
+    """Shrink a row that is full by a sixteenth."""
+    heaviest = np.float32(0.0)
+    for p in range(begin[row], begin[row] + places[row]):
+        for m in range(out.shape[1]):
+            heaviest = max(heaviest, weights[p, m])
+    if heaviest > FULL:
+        weights[begin[row] : begin[row] + places[row]] *= np.float32(KEEP)
+        out[row] *= KEEP
 
 
 @kernel
