@@ -258,7 +258,7 @@ def _learn(
             q = find(ids, begin[target], places[target], source)
             if q < 0:
                 q = entry(target, source, begin, places, used, ids, weights, free, top)
-            full = False
+            heaviest = np.float32(0.0)
             for m in range(width):
                 pair = weight[r] * store[m, j] * near(ctx_gap[first + j], time[m, 1], time[m, 2])
                 weights[p, m] += pair
@@ -266,8 +266,8 @@ def _learn(
                 pair *= time[m, 0]
                 weights[q, m] += pair
                 out[target, m] += pair
-                full |= weights[p, m] > FULL or weights[q, m] > FULL
-            if full:
+                heaviest = max(heaviest, weights[p, m], weights[q, m])
+            if heaviest > FULL:
                 _forget(source, begin, places, weights, out)
                 _forget(target, begin, places, weights, out)
     return len(item)

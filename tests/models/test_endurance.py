@@ -206,7 +206,7 @@ def _columns(columns: InteractionRows) -> dict[str, np.ndarray]:
     ids=["click", "purchase"],
 )
 def test_posteriors_follow_a_new_fashion(posterior, kind, memory):
-    """Ten million exposures at a rate of a tenth; after two half-lives without rewards the rate has fallen."""
+    """Ten million exposures at a rate of a tenth; after two half-lives without rewards it has fallen."""
     for k in range(10):
         shown = exposures(np.full(BLOCK, OLD), ts=START + k * 1000)
         got = rewards(np.full(BLOCK // 10, OLD), ts=START + k * 1000, kind=kind)
