@@ -248,9 +248,7 @@ def _learn(
         first = ctx_start[r]
         for j in range(min(ctx_start[r + 1] - first, WINDOW)):
             source = ctx_item[first + j]
-            if source == 0 or ignored(ctx_kind[first + j]):
-                continue
-            if source == target:
+            if source in (0, target) or ignored(ctx_kind[first + j]):
                 continue
             p = find(ids, begin[source], places[source], target)
             if p < 0:
