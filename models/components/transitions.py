@@ -248,7 +248,7 @@ def _learn(
         first = ctx_start[r]
         for j in range(min(ctx_start[r + 1] - first, WINDOW)):
             source = ctx_item[first + j]
-            if source in (0, target) or ignored(ctx_kind[first + j]):
+            if _says_nothing(source, target, ctx_kind[first + j]):
                 continue
             p = find(ids, begin[source], places[source], target)
             if p < 0:
@@ -269,6 +269,12 @@ def _learn(
                 _forget(source, begin, places, weights, out)
                 _forget(target, begin, places, weights, out)
     return len(item)
+
+
+@kernel
+def _says_nothing(source: int, target: int, kind: int) -> bool:
+    """Whether a pair is none: an unknown item, the item itself, or one that the person disliked."""
+    return source == 0 or source == target or ignored(kind)  # noqa: PLR1714 - kernels know no mixed tuples
 
 
 @kernel
