@@ -11,6 +11,8 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
 FORMATS: Final = (".png", ".svg", ".pdf")
+ENOUGH: Final = 50
+"""Predictions of a bin that is drawn."""
 COLOURS: Final = ("#1b5e9b", "#c4622d", "#6b6b6b")
 
 
@@ -31,11 +33,11 @@ def check(path: Path) -> None:
 
 def draw(report: Report, path: Path) -> None:
     """Write the picture."""
-    figure = needs("matplotlib.figure", "plot", "--plot").Figure(figsize=(11, 4.6), layout="constrained")
+    figure = needs("matplotlib.figure", "plot", "--plot").Figure(figsize=(11, 4.4), layout="constrained")
     left, right = figure.subplots(1, 2)
     _curves(left, report)
     _reliability(right, report)
-    figure.suptitle(report.log.name)
+    figure.suptitle(report.log.name, fontsize=10)
     figure.savefig(path, dpi=130)
 
 
@@ -44,7 +46,8 @@ def _curves(axes: "Axes", report: Report) -> None:
     events = courses.pop("event", [])
     for (label, values), colour in zip(courses.items(), COLOURS, strict=False):
         axes.plot(events, values, color=colour, label=label, linewidth=2)
-    axes.set(title="Learning", xlabel="events of the log", ylabel="NDCG@10, moving mean")
+    axes.set_title("Learning")
+    axes.set(xlabel="events of the log", ylabel="NDCG@10, moving mean")
     axes.set_ylim(bottom=0)
     if courses:
         axes.legend(frameon=False)
@@ -52,19 +55,25 @@ def _curves(axes: "Axes", report: Report) -> None:
 
 
 def _reliability(axes: "Axes", report: Report) -> None:
+    """Bins of which nothing came show the end of their interval only: the axis knows no 0."""
     reliability = report.tally.reliability
-    bins = [b for b in reliability.table() if b["observed"] > 0]
-    predicted, observed = [b["predicted"] for b in bins], [b["observed"] for b in bins]
-    spread = [[b["observed"] - b["low"] for b in bins], [b["high"] - b["observed"] for b in bins]]
-    lowest = min([*predicted, *observed, 0.1]) / 2
+    bins = [b for b in reliability.table() if b["n"] >= ENOUGH]
+    hit = [b for b in bins if b["observed"] > 0]
+    lowest = min([b[key] for b in hit for key in ("predicted", "observed")] + [0.1]) / 2
     axes.plot([lowest, 1], [lowest, 1], color=COLOURS[2], linestyle="--", label="predicted = observed")
-    if bins:
-        axes.errorbar(predicted, observed, yerr=spread, fmt="o", color=COLOURS[0], markersize=4, capsize=2,
-                      label="candidates, binned; 95 %")  # fmt: skip
-    title = f"Reliability, where the item was a candidate ({reliability.share:.0%} of tests)"
-    axes.set(xscale="log", yscale="log", xlim=(lowest, 1.2), ylim=(lowest, 1.2), title=title)
+    axes.vlines(
+        [b["predicted"] for b in bins],
+        [max(b["low"], lowest) for b in bins],
+        [b["high"] for b in bins],
+        color=COLOURS[0],
+        label="95 %",
+    )
+    dots = [b["predicted"] for b in hit], [b["observed"] for b in hit]
+    axes.plot(*dots, "o", color=COLOURS[0], markersize=5, label="candidates, binned")
+    axes.set(xscale="log", yscale="log", xlim=(lowest, 1.2), ylim=(lowest, 1.2))
+    axes.set_title(f"Reliability where the item was a candidate: {100 * reliability.share:.0f} % of tests")
     axes.set(xlabel="predicted probability of a candidate", ylabel="share that was the item that came")
-    axes.legend(frameon=False, loc="upper left")
+    axes.legend(frameon=False, loc="lower right")
     _plain(axes)
 
 

@@ -209,14 +209,13 @@ def _ablation(rows: Sequence[Dropped]) -> None:
         (
             row.without,
             round(row.ndcg, 4),
-            round(row.hit_rate, 4),
             f"{row.difference:+.4f}",
             f"{row.low:+.4f} … {row.high:+.4f}",
             f"{row.last_half:+.4f}",
         )
         for row in sorted(rows, key=lambda row: row.difference)
     ]
-    heads = ("without", "NDCG@10", "HR@10", "difference", "95 %, paired", "last half")
+    heads = ("without", "NDCG@10", "difference", "95 %, paired", "last half")
     print_table(heads, cells, title="Ablation: the fused list without a part")
 
 

@@ -39,7 +39,11 @@ def parts(fusion: Fusion) -> tuple[str, ...]:
     """What can be left out: every component that has a column left, and each column of those with several."""
     owners = [fusion.part_names[p] for p in fusion.column_part.tolist()]
     several = {name for name, n in Counter(owners).items() if n > 1}
-    columns = (f"{o}.{c}" for o, c in zip(owners, fusion.columns, strict=True) if o in several)
+    columns = (
+        f"{o}.{c}" if c in fusion.part_names else c
+        for o, c in zip(owners, fusion.columns, strict=True)
+        if o in several
+    )
     whole = dict.fromkeys(owners)
     return (*whole, *columns) if len(whole) > 1 else tuple(columns)
 

@@ -50,10 +50,10 @@ def _against_the_best(tally: Tally, question: Question) -> str:
     best, fused = tally.best(question.components), tally.mean(FUSED)
     gain, low, high = tally.advantage(FUSED, best)
     hits = sum(0 < rank <= 10 for rank in tally.ranks[FUSED])
+    against = _against(gain, tally.mean(best), f"the best single component, {best}")
     return (
         f"On this log the fused list scores NDCG@10 {fused:.4f} (the item that came was among the first ten "
-        f"in {hits:,} of {len(tally):,} tests), {_percent(gain, tally.mean(best))} against the best single "
-        f"component, {best} ({tally.mean(best):.4f}); {_sure(low, high)}."
+        f"in {hits:,} of {len(tally):,} tests), {against}; {_sure(low, high)}."
     )
 
 
@@ -63,9 +63,7 @@ def _against_popularity(tally: Tally, question: Question) -> Iterator[str]:
     popular = tally.mean(question.popularity)
     gain, low, high = tally.advantage(FUSED, question.popularity)
     if popular > 0:
-        times = (popular + gain) / popular
-        text = f"Popular items alone score {popular:.4f}: the fused list is {times:.2g} times that"
-        yield f"{text}; {_sure(low, high)}."
+        yield f"That is {_against(gain, popular, 'popular items alone')}; {_sure(low, high)}."
     else:
         yield "Popular items alone never list what comes."
 
@@ -82,7 +80,7 @@ def _cold_users(tally: Tally, question: Question) -> Iterator[str]:
         return
     gain, low, high = tally.advantage(FUSED, question.popularity, "cold_user")
     popular = tally.mean(question.popularity, "cold_user")
-    yield f"{text}, {_percent(gain, popular)} against popular items ({popular:.4f}); {_sure(low, high)}."
+    yield f"{text}, {_against(gain, popular, 'popular items')}; {_sure(low, high)}."
 
 
 def _new_items(tally: Tally, question: Question) -> Iterator[str]:
@@ -93,8 +91,8 @@ def _new_items(tally: Tally, question: Question) -> Iterator[str]:
     if not question.catalogue:
         if tests >= COMMON * len(tally):
             yield (
-                f"{tests / len(tally):.0%} of the tests are an item's first event, which counts as a miss: "
-                "with --items FILE --catalogue such items can be listed."
+                f"{_share(tests / len(tally))} of the tests are an item's first event, which counts as a "
+                "miss: with --catalogue, and what --items FILE says of them, such items can be listed."
             )
         return
     hits = sum(0 < r <= 10 for r, n in zip(tally.ranks[FUSED], new, strict=True) if n)
@@ -105,13 +103,13 @@ def _carried_by(tally: Tally, _: Question) -> Iterator[str]:
     shares = tally.margins.shares() if tally.margins else {}
     leading = [(name, share) for name, share in shares.items() if share >= 0.1][:3]
     if leading:
-        text = ", ".join(f"{name} {share:.0%}" for name, share in leading)
-        yield f"Above the other candidates, what came is lifted by {text} (--ablate leaves each part out)."
+        text = ", ".join(f"{name} {_share(share)}" for name, share in leading)
+        yield f"Above the other candidates, what came is lifted by {text}."
 
 
 def _own_items(tally: Tally, question: Question) -> Iterator[str]:
     share = tally.repeats / max(tally.events, 1)
-    text = f"{share:.1%} of the events are of an item that the person already had"
+    text = f"{_share(share, 1)} of the events are of an item that the person already had"
     if not question.keep_seen:
         if share >= COMMON:
             yield f"{text}: run again with --keep-seen to see whether listing own items pays."
@@ -132,11 +130,28 @@ def _own_items(tally: Tally, question: Question) -> Iterator[str]:
 def _doubts(tally: Tally, _: Question) -> Iterator[str]:
     if tally.tied >= TIES * tally.events:
         yield (
-            f"{tally.tied / tally.events:.0%} of the events share their time with the person's event before: "
-            "their order is that of the file, which may tell more than a live stream would."
+            f"{_share(tally.tied / tally.events)} of the events share their time with the person's event "
+            "before: their order is that of the file, which may tell more than a live stream would."
         )
     if len(tally) < FEW_TESTS:
         yield f"{len(tally):,} tests are few: give a longer log, or --every 1."
+
+
+def _against(difference: float, other: float, label: str) -> str:
+    """A score against another one.
+
+    Examples
+    --------
+    >>> _against(0.01, 0.1, "popular items"), _against(0.2, 0.1, "popular items")
+    ('+10.0 % against popular items (0.1000)', '3 times that of popular items (0.1000)')
+    """
+    if other > 0 and difference >= other:
+        return f"{(other + difference) / other:.2g} times that of {label} ({other:.4f})"
+    return f"{_percent(difference, other)} against {label} ({other:.4f})"
+
+
+def _share(value: float, digits: int = 0) -> str:
+    return f"{100 * value:.{digits}f} %"
 
 
 def _percent(difference: float, of: float) -> str:

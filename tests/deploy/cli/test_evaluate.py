@@ -63,7 +63,7 @@ def test_ablation(log):
     assert result.exit_code == 0, result.output
     out = json.loads(result.stdout)
     named = {row["without"] for row in out["ablation"]}
-    assert {"transitions", "factors", "repeats", "transitions.transitions_next"} <= named
+    assert {"transitions", "factors", "repeats", "transitions_next"} <= named
     assert not named & {"popularity", "content"}
     assert all(row["low"] <= row["difference"] <= row["high"] for row in out["ablation"])
     assert out["without"] == ["popularity", "content"]

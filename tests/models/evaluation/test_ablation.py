@@ -17,7 +17,7 @@ def test_every_component_and_column_is_named_once():
     names = parts(fusion)
     assert len(names) == len(set(names))
     assert set(fusion.part_names) <= set(names)
-    assert {"transitions.transitions", "popularity.popular"} <= set(names)
+    assert {"transitions.transitions", "popular"} <= set(names)
     assert "factors.factors" not in names
     left = {Engine(EngineSettings(without=(name,))).fusion.columns for name in names}
     assert len(left) == len(names)
