@@ -7,7 +7,9 @@ hold an id of a person, an item or a decision.  ``docs/metrics.md`` lists all of
 compares the two.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from math import nan
+from time import time_ns
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 from prometheus_client.exposition import CONTENT_TYPE_LATEST, generate_latest
@@ -40,6 +42,8 @@ class Metrics:
     ----------
     registry
         Injected, so that two processes' worth of metrics can live in one test.
+    clock
+        Nanoseconds since the epoch; ages of heartbeats are told by it.
 
     Examples
     --------
@@ -49,16 +53,19 @@ class Metrics:
     3.0
     """
 
-    def __init__(self, registry: CollectorRegistry | None = None) -> None:
+    def __init__(
+        self, registry: CollectorRegistry | None = None, *, clock: Callable[[], int] = time_ns
+    ) -> None:
         self.registry = registry or CollectorRegistry()
+        beats = HeartbeatAges(self.registry, clock)
         self.process = ProcessMetrics(self.registry)
-        self.stream = StreamMetrics(self.registry)
+        self.stream = StreamMetrics(self.registry, beats)
         self.encoder = EncoderMetrics(self.registry)
         self.encode = EncodeMetrics(self.registry)
-        self.view = ViewMetrics(self.registry)
+        self.view = ViewMetrics(self.registry, beats)
         causal = CausalGauges(self.registry)
-        self.api = ApiMetrics(self.registry, causal)
-        self.audit = AuditMetrics(self.registry, causal)
+        self.api = ApiMetrics(self.registry, causal, beats)
+        self.audit = AuditMetrics(self.registry, causal, beats)
 
     def render(self) -> Answer:
         """The answer of ``/metrics``."""
@@ -68,6 +75,44 @@ class Metrics:
         """Every metric's full name, sorted."""
         found = self.registry.collect()
         return sorted(metric.name + ("_total" if metric.type == "counter" else "") for metric in found)
+
+
+class HeartbeatAges:
+    """How long ago the newest heartbeat of each stage set out; of several partitions, the oldest counts."""
+
+    def __init__(self, registry: CollectorRegistry, clock: Callable[[], int]) -> None:
+        self._age = _gauge(
+            registry, "heartbeat_age_seconds", "Since the newest heartbeat at a stage set out.", ["stage"]
+        )
+        self._clock = clock
+        self._newest: dict[str, dict[tuple[str, int], int]] = {}
+
+    def on_heartbeat(self, stage: str, topic: str, partition: int, ts: int) -> None:
+        """A heartbeat has come to a stage; what was seen before of an older one counts no more."""
+        if stage not in self._newest:
+            self._newest[stage] = {}
+            self._age.labels(stage).set_function(lambda: self._age_of(stage))
+        seen = self._newest[stage]
+        seen[topic, partition] = max(ts, seen.get((topic, partition), 0))
+
+    def on_partition_gone(self, topic: str, partition: int) -> None:
+        """Its heartbeats come to another process now."""
+        for seen in list(self._newest.values()):
+            seen.pop((topic, partition), None)
+
+    def _age_of(self, stage: str) -> float:
+        oldest = min(list(self._newest[stage].values()), default=None)
+        return nan if oldest is None else self._clock() / 1e9 - oldest / 1e3
+
+
+class Beats:
+    """What every adapter of a stage has: it passes heartbeats on to their ages."""
+
+    _beats: HeartbeatAges
+
+    def on_heartbeat(self, stage: str, topic: str, partition: int, ts: int) -> None:
+        """A heartbeat has come to a stage."""
+        self._beats.on_heartbeat(stage, topic, partition, ts)
 
 
 class ProcessMetrics:
@@ -88,10 +133,11 @@ class ProcessMetrics:
         self._kernels.set(seconds)
 
 
-class StreamMetrics:
+class StreamMetrics(Beats):
     """Counts what ``streams.observer.StreamObserver`` tells."""
 
-    def __init__(self, registry: CollectorRegistry) -> None:
+    def __init__(self, registry: CollectorRegistry, beats: HeartbeatAges) -> None:
+        self._beats = beats
         self._messages = _counter(registry, "intake_messages", "Messages that intake read.", ["topic"])
         self._events = _counter(registry, "intake_events", "Canonical events that intake routed.", ["topic"])
         self._clamped = _counter(
@@ -211,6 +257,7 @@ class StreamMetrics:
 
     def on_partition_gone(self, topic: str, partition: int) -> None:
         """Its figures are another process's now."""
+        self._beats.on_partition_gone(topic, partition)
         self._behind.remove(topic, str(partition))
         self._stuck.remove(topic, str(partition))
 
@@ -286,10 +333,11 @@ class EncodeMetrics:
         self._refused.inc()
 
 
-class ViewMetrics:
+class ViewMetrics(Beats):
     """Counts what ``streams.view.ViewObserver`` tells."""
 
-    def __init__(self, registry: CollectorRegistry) -> None:
+    def __init__(self, registry: CollectorRegistry, beats: HeartbeatAges) -> None:
+        self._beats = beats
         self._stored = _counter(registry, "redis_view_lists", "Lists written to the Redis view.")
         self._refused = _counter(registry, "redis_view_unreadable_lists", "Lists that could not be read.")
         self._lost = _counter(registry, "redis_view_losses", "Times that Redis had lost the view.")
@@ -313,10 +361,11 @@ class ViewMetrics:
         self._failed.inc()
 
 
-class ApiMetrics:
+class ApiMetrics(Beats):
     """Counts what ``deploy.api.observer.ApiObserver`` tells."""
 
-    def __init__(self, registry: CollectorRegistry, causal: "CausalGauges") -> None:
+    def __init__(self, registry: CollectorRegistry, causal: "CausalGauges", beats: HeartbeatAges) -> None:
+        self._beats = beats
         self._http = _histogram(
             registry, "http_request_seconds", "Answering HTTP requests.", HTTP_SECONDS, ["route", "status"]
         )
@@ -384,10 +433,11 @@ class ApiMetrics:
         self._viewers.set(count)
 
 
-class AuditMetrics:
+class AuditMetrics(Beats):
     """Counts what ``streams.auditor.AuditObserver`` tells."""
 
-    def __init__(self, registry: CollectorRegistry, causal: "CausalGauges") -> None:
+    def __init__(self, registry: CollectorRegistry, causal: "CausalGauges", beats: HeartbeatAges) -> None:
+        self._beats = beats
         self._rows = _counter(registry, "audited_rows", "Exposures and rewards that the auditor counted.")
         self._lag = _gauge(registry, "audit_lag_blocks", "Signals blocks that are not audited yet.")
         self._corrupt = _counter(registry, "audit_corrupt_records", "Records of signals that are no blocks.")

@@ -185,10 +185,17 @@ class DecisionContext(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=T
     cap: int = 0
 
 
-class Tick(msgspec.Struct, frozen=True, tag="tick"):
-    """Time as a record: closes windows of an idle partition."""
+class Tick(msgspec.Struct, frozen=True, tag="tick", omit_defaults=True):
+    """Time as a record: closes windows of an idle partition.
+
+    Parameters
+    ----------
+    beat
+        When the heartbeat that brought it set out, ms; 0: it is no heartbeat.
+    """
 
     ts: Millis
+    beat: Millis = 0
 
 
 class Merge(msgspec.Struct, frozen=True, tag="merge"):

@@ -367,11 +367,14 @@ class HealthSettings(_Section, frozen=True, kw_only=True):
     stuck_seconds
         A partition whose log grows while its own position stands still for so long (and for three
         checkpoints) makes the process not ready.
+    heartbeat_seconds
+        Between two heartbeats through every stage; workers write them to ``requests``; 0: none.
     """
 
     max_loop_lag_seconds: Positive = 1.0
     hung_seconds: Annotated[float, Meta(ge=0)] = 60.0
     stuck_seconds: Positive = 60.0
+    heartbeat_seconds: Annotated[float, Meta(ge=0)] = 10.0
 
 
 class Settings(_Section, frozen=True, kw_only=True):

@@ -303,6 +303,8 @@ class SignalBlock:
         Policy switches, ticks and retirements.
     schema
         Names of the probe features and components, in column order.
+    beat
+        When the newest heartbeat among the covered events set out, ms; 0: there is none.  Folds ignore it.
     """
 
     cover: Cover | None
@@ -314,6 +316,7 @@ class SignalBlock:
     controls: tuple[ControlRow, ...] = ()
     feature_names: tuple[str, ...] = ()
     component_names: tuple[str, ...] = ()
+    beat: int = 0
 
 
 SECTIONS: dict[str, type[Columns]] = {
@@ -324,7 +327,7 @@ SECTIONS: dict[str, type[Columns]] = {
 }
 
 
-class _Header(msgspec.Struct):
+class _Header(msgspec.Struct, omit_defaults=True):
     version: int
     cover: Cover | None
     items: tuple[str, ...]
@@ -332,6 +335,7 @@ class _Header(msgspec.Struct):
     feature_names: tuple[str, ...]
     component_names: tuple[str, ...]
     columns: list[tuple[str, str, list[int]]]
+    beat: int = 0
 
 
 _header_encoder = msgspec.msgpack.Encoder()
@@ -363,6 +367,7 @@ def encode_block(block: SignalBlock) -> bytes:
             block.feature_names,
             block.component_names,
             columns,
+            block.beat,
         )
     )
     body = bytes(
@@ -392,6 +397,7 @@ def decode_block(data: bytes) -> SignalBlock:
         controls=header.controls,
         feature_names=header.feature_names,
         component_names=header.component_names,
+        beat=header.beat,
         **parts,
     )
 

@@ -19,6 +19,7 @@ from streams.catalogue import Catalogue
 from streams.crash import CrashPoint
 from streams.deadletters import DeadLetters
 from streams.guardrail import Guardrail
+from streams.heart import Heart
 from streams.incarnations import Incarnations, open_group
 from streams.intake import Intake, Router
 from streams.kafka import connect, idempotent_producer
@@ -125,6 +126,7 @@ class Runtime:
         self.recommendations = writer(Topic.RECOMMENDATIONS)
         self.state = writer(Topic.STATE)
         self.signals = SignalsWriter(writer(Topic.SIGNALS))
+        self.heart = Heart(self.producer, topic_name(Topic.REQUESTS, kafka.namespace))
         self.letters = DeadLetters(writer(Topic.DEAD_LETTERS))
 
     def _make_agents(self) -> None:
@@ -167,6 +169,7 @@ class Runtime:
             signals=self.signals,
             letters=self.letters,
             queue=self.queue,
+            beat=self.heart.beat,
             publish=self.lists.publish,
             pace=self.pace,
             observer=self.observer,

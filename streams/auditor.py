@@ -49,6 +49,9 @@ class AuditObserver(Protocol):
     def on_snapshot_refused(self, reason: str) -> None:
         """A snapshot could not be used; an older one or the whole log is read instead."""
 
+    def on_heartbeat(self, stage: str, topic: str, partition: int, ts: int) -> None:
+        """A block with a heartbeat that set out at ``ts`` was counted."""
+
 
 class NullAuditObserver:
     """Listens to nothing."""
@@ -66,6 +69,9 @@ class NullAuditObserver:
         """Ignore."""
 
     def on_snapshot_refused(self, reason: str) -> None:
+        """Ignore."""
+
+    def on_heartbeat(self, stage: str, topic: str, partition: int, ts: int) -> None:
         """Ignore."""
 
 
@@ -196,6 +202,8 @@ class Auditor:
                 self._observer.on_corrupt(located.offset, str(error))
                 continue
             self._books.learn(block)
+            if block.beat and block.cover is not None:
+                self._observer.on_heartbeat("auditor", tail.events, block.cover.partition, block.beat)
             rows += len(block.exposures) + len(block.rewards)
         self._observer.on_folded(rows, max(0, tail.end - self._next))
 

@@ -15,7 +15,8 @@ import msgspec
 
 from schemas.catalogue import User
 from schemas.errors import InvalidMessageError
-from schemas.events import Erase, Event, Source, decode, encode_event
+from schemas.events import Erase, Event, Source, Tick, decode, encode_event
+from schemas.heartbeats import Heartbeat
 from schemas.ids import partition_of
 from schemas.settings import Settings
 from schemas.topics import Topic, topic_name
@@ -50,12 +51,15 @@ class Routed(NamedTuple):
         Canonical events by ``events`` partition, in the order of the batch.
     clamped
         How many messages had a time in the future.
+    beats
+        Heartbeats; each is a tick of its ``events`` partition.
     """
 
     by_partition: dict[int, list[Outgoing]]
     letters: list[DeadLetter]
     clamped: int
     events: int
+    beats: tuple[Heartbeat, ...] = ()
 
 
 class Router:
@@ -69,6 +73,8 @@ class Router:
 
     def __init__(self, settings: Settings, incarnations: Mapping[tuple[str, int], int]) -> None:
         self._incarnations = incarnations
+        self._partitions = settings.kafka.partitions
+        self._beats_on = topic_name(Topic.REQUESTS, settings.kafka.namespace)
         self._partition = lru_cache(maxsize=1 << 18)(
             lambda user: partition_of(user, settings.kafka.partitions),
         )
@@ -85,8 +91,14 @@ class Router:
         incarnation = self._incarnations.get((batch.topic, batch.partition), 0)
         routed: dict[int, list[Outgoing]] = {}
         letters: list[DeadLetter] = []
+        beats: list[Heartbeat] = []
         clamped = count = 0
         for record in batch.records:
+            if record.value is None and (beat := self._beat(record)) is not None:
+                tick = encode_event(Tick(ts=record.timestamp, beat=beat.ts))
+                routed.setdefault(beat.partition, []).append(Outgoing(None, tick, (), record.timestamp))
+                beats.append(beat)
+                continue
             try:
                 events, late = read(record, incarnation)
             except InvalidMessageError as error:
@@ -98,7 +110,13 @@ class Router:
                 out = Outgoing(user.encode(), encode_event(event), (), record.timestamp)
                 routed.setdefault(self._partition(user), []).append(out)
                 count += 1
-        return Routed(routed, letters, clamped, count)
+        return Routed(routed, letters, clamped, count, tuple(beats))
+
+    def _beat(self, record: Record) -> Heartbeat | None:
+        """The heartbeat that a record without a value is, if it is one of ours."""
+        beat = Heartbeat.of(record.headers)
+        ours = beat is not None and beat.partition < self._partitions and record.topic == self._beats_on
+        return beat if ours else None
 
 
 def readers(settings: Settings) -> dict[str, ReadEvents]:
@@ -199,6 +217,8 @@ class Intake:
             landing.append(self._letters.put(routed.letters, "intake"))
             for letter in routed.letters:
                 self._observer.on_dead_letter("intake", type(letter.error).__name__)
+        for beat in routed.beats:
+            self._observer.on_heartbeat("intake", batch.topic, batch.partition, beat.ts)
         self._observer.on_intake(batch.topic, len(batch.records), routed.events, routed.clamped)
         self._crash(Step.INTAKE_SENT)
         self._open += 1

@@ -228,6 +228,8 @@ class Learner:
                     self._engine.learn(piece)
                 self._adapt(perf_counter() - started)
             self._observer.on_learned(located.offset, len(block.interactions), 0.0)
+            if block.beat and block.cover is not None:
+                self._observer.on_heartbeat("learner", self._tail.events, block.cover.partition, block.beat)
         self._folded += len(located.data)
         self.next_offset = located.offset + 1
 

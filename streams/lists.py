@@ -9,6 +9,7 @@ from typing import Any
 import msgspec
 
 from schemas.events import Decision, encode_event
+from schemas.heartbeats import KEY, Heartbeat
 from schemas.recommendations import Recommendation
 from schemas.settings import ListSettings
 from streams.crash import CrashPoint, Step
@@ -82,6 +83,19 @@ class Lists:
             await self._events.room()
             async with self._pace.heavy():
                 self.decide(self._queue.take(self._settings.batch))
+            for partition, ts in self._queue.take_beats().items():
+                self._pass_on(Heartbeat(partition, ts))
+
+    def _pass_on(self, beat: Heartbeat) -> None:
+        """Publish a heartbeat, behind the lists that were decided on before it."""
+        landed = self._recommendations.put(beat.partition, [Outgoing(KEY, None, beat.headers())])
+        topic = self._events.topic
+
+        def told(done: "asyncio.Future[None]") -> None:
+            if not done.cancelled() and done.exception() is None:
+                self._observer.on_heartbeat("recommendations", topic, beat.partition, beat.ts)
+
+        landed.add_done_callback(told)
 
     async def drained(self) -> None:
         """Wait until every list decided on is published."""

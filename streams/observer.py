@@ -48,6 +48,9 @@ class StreamObserver(Protocol):
     def on_partition_gone(self, topic: str, partition: int) -> None:
         """The partition belongs to somebody else now."""
 
+    def on_heartbeat(self, stage: str, topic: str, partition: int, ts: int) -> None:
+        """A heartbeat that set out at ``ts`` has come to a stage by a partition."""
+
 
 class NullObserver:
     """Listens to nothing."""
@@ -92,4 +95,7 @@ class NullObserver:
         """Ignore."""
 
     def on_partition_gone(self, topic: str, partition: int) -> None:
+        """Ignore."""
+
+    def on_heartbeat(self, stage: str, topic: str, partition: int, ts: int) -> None:
         """Ignore."""

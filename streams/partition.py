@@ -8,7 +8,7 @@ only then acknowledges the runs, so that their offsets may be committed.
 """
 
 import asyncio
-from collections.abc import Callable, Iterator
+from collections.abc import Awaitable, Callable, Iterator
 from dataclasses import replace
 from itertools import compress
 from time import perf_counter
@@ -20,6 +20,7 @@ from models.users.applied import Applied
 from models.users.shard import UserShard
 from schemas.errors import FencedError, IncarnationError, InvalidMessageError, UnavailableError
 from schemas.events import Decision, Event, Tick, decode_event, encode_event
+from schemas.heartbeats import Heartbeat
 from schemas.recommendations import Recommendation
 from schemas.settings import Settings
 from schemas.signals import Cover, Int64, SignalBlock
@@ -68,6 +69,7 @@ class Tools(NamedTuple):
     signals: SignalsWriter
     letters: DeadLetters
     queue: TriggerQueue
+    beat: Callable[[Heartbeat], Awaitable[bool]]
     publish: Callable[[int, list[Recommendation]], None]
     pace: Pace
     observer: StreamObserver
@@ -152,6 +154,17 @@ class Partition:
                 tick = encode_event(Tick(ts=self._tools.clock()))
                 await self._tools.events.put(self.number, [Outgoing(None, tick)])
 
+    async def heartbeats(self) -> None:
+        """Send a heartbeat through every stage at each interval, beginning at intake."""
+        period = self._tools.settings.health.heartbeat_seconds
+        if not period:
+            return
+        await self.ready.wait()
+        while self.owned():
+            if not await self._tools.beat(Heartbeat(self.number, self._tools.clock())):
+                return
+            await asyncio.sleep(period)
+
     # -- takeover
 
     async def _take_over(self) -> None:
@@ -221,7 +234,8 @@ class Partition:
             with self._tools.turn.first():
                 applied = self._tools.engine.apply(shard, events, offsets, broker_ts=times)
                 block = self._tools.engine.block_of(applied)
-            self._append(block, records[-1].offset)
+            beat = max((e.beat for e in events if isinstance(e, Tick)), default=0)
+            self._append(block, records[-1].offset, beat)
             self._trigger_lists(applied)
         self._applied, self._mark = records[-1].offset, mark_of(records[-1])
         if self._undecided and self._applied + 1 >= self._scan.end:
@@ -255,15 +269,31 @@ class Partition:
         columns = np.array(kept, np.int64).reshape(len(kept), 2)
         return events, np.ascontiguousarray(columns[:, 0]), np.ascontiguousarray(columns[:, 1])
 
-    def _append(self, block: SignalBlock, to: int) -> None:
-        """Append the block of a run; a run without rows is covered by the next block."""
-        if not any(len(rows) for rows in (block.interactions, block.exposures, block.rewards, block.probes)):
+    def _append(self, block: SignalBlock, to: int, beat: int) -> None:
+        """Append the block of a run; one without rows and heartbeats is covered by the next block."""
+        rows = (block.interactions, block.exposures, block.rewards, block.probes)
+        if not beat and not any(map(len, rows)):
             return
-        covered = replace(block, cover=Cover(self.number, 0, self._cover, to))
+        covered = replace(block, cover=Cover(self.number, 0, self._cover, to), beat=beat)
         landed, size = self._tools.signals.append(covered)
         self._signals.append(landed)
         self._cover = to
         self._tools.observer.on_signals(self.number, size)
+        if beat:
+            self._pass_on(beat, landed, replayed=to < self._scan.end)
+
+    def _pass_on(self, ts: int, landed: "asyncio.Future[None]", *, replayed: bool) -> None:
+        """A heartbeat was applied and its block is on its way; readers get no replayed one."""
+        tools, topic = self._tools, self._tools.events.topic
+        tools.observer.on_heartbeat("users", topic, self.number, ts)
+
+        def told(done: "asyncio.Future[None]") -> None:
+            if not done.cancelled() and done.exception() is None:
+                tools.observer.on_heartbeat("signals", topic, self.number, ts)
+
+        landed.add_done_callback(told)
+        if not replayed:
+            tools.queue.beat(self.number, ts)
 
     def _trigger_lists(self, applied: Applied) -> None:
         """Queue the lists that newly applied events ask for; repeats ask for nothing."""

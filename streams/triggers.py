@@ -79,6 +79,7 @@ class TriggerQueue:
         self._heap: list[tuple[float, int, Key]] = []
         self._pending: dict[Key, Trigger] = {}
         self._order = 0
+        self._beats: dict[int, int] = {}
         self._some = asyncio.Event()
         self._room = asyncio.Event()
         self._room.set()
@@ -115,12 +116,24 @@ class TriggerQueue:
         self._settle()
         return taken
 
+    def beat(self, partition: int, ts: int) -> None:
+        """A heartbeat waits with the triggers; a newer one replaces it."""
+        self._beats[partition] = ts
+        self._some.set()
+
+    def take_beats(self) -> dict[int, int]:
+        """Heartbeats that wait: partition to the time when they set out."""
+        taken, self._beats = self._beats, {}
+        self._settle()
+        return taken
+
     def drop(self, partitions: Iterable[int]) -> None:
         """Forget triggers of partitions that are no longer ours: their owner finds them in the log."""
         gone = set(partitions)
         self._pending = {k: t for k, t in self._pending.items() if t.partition not in gone}
         self._heap = [entry for entry in self._heap if entry[2] in self._pending]
         heapq.heapify(self._heap)
+        self._beats = {p: ts for p, ts in self._beats.items() if p not in gone}
         self._settle()
 
     async def some(self) -> None:
@@ -132,7 +145,7 @@ class TriggerQueue:
         await self._room.wait()
 
     def _settle(self) -> None:
-        if not self._pending:
+        if not self._pending and not self._beats:
             self._some.clear()
         if len(self._pending) <= self._limit:
             self._room.set()

@@ -50,7 +50,7 @@ class Users:
         for number in numbers:
             partition = Partition(number, tools)
             self._partitions[number] = partition
-            works = partition.run(), partition.checkpoints(), partition.ticks()
+            works = partition.run(), partition.checkpoints(), partition.ticks(), partition.heartbeats()
             self._cancel[number] = self._tasks.start(*works)
 
     def release(self) -> None:

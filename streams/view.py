@@ -21,6 +21,7 @@ from aiokafka import AIOKafkaConsumer, TopicPartition
 from redis.exceptions import RedisError
 
 from schemas.errors import UnavailableError
+from schemas.heartbeats import Heartbeat
 from schemas.recommendations import Recommendation
 from schemas.settings import KafkaSettings, RedisSettings
 from schemas.topics import Topic, topic_name
@@ -74,6 +75,10 @@ class ViewObserver(Protocol):
         """Redis did not answer; the writer tries again until it does."""
         ...
 
+    def on_heartbeat(self, stage: str, topic: str, partition: int, ts: int) -> None:
+        """A heartbeat that set out at ``ts`` was read from ``recommendations``."""
+        ...
+
 
 class NullViewObserver:
     """Counts nothing."""
@@ -88,6 +93,9 @@ class NullViewObserver:
         """Ignore."""
 
     def redis_failed(self, reason: str) -> None:
+        """Ignore."""
+
+    def on_heartbeat(self, stage: str, topic: str, partition: int, ts: int) -> None:
         """Ignore."""
 
 
@@ -192,6 +200,9 @@ class RedisView:
         """The newest list of each person and surface among ``records``."""
         newest: dict[tuple[str, str], _Row] = {}
         for record in records:
+            if record.value is None and (beat := Heartbeat.of(record.headers)) is not None:
+                self._observer.on_heartbeat("view", self._topic, *beat)
+                continue
             try:
                 head = self._decoder.decode(record.value or b"")
             except (msgspec.DecodeError, UnicodeDecodeError):

@@ -41,6 +41,9 @@ class ApiObserver(Protocol):
     def on_viewers(self, count: int) -> None:
         """So many pages are open."""
 
+    def on_heartbeat(self, stage: str, topic: str, partition: int, ts: int) -> None:
+        """A heartbeat that set out at ``ts`` was read from ``recommendations``."""
+
 
 class NullApiObserver:
     """Hears nothing."""
@@ -76,4 +79,7 @@ class NullApiObserver:
         """Nothing."""
 
     def on_viewers(self, count: int) -> None:
+        """Nothing."""
+
+    def on_heartbeat(self, stage: str, topic: str, partition: int, ts: int) -> None:
         """Nothing."""

@@ -9,6 +9,7 @@ from aiokafka.errors import KafkaError
 
 from deploy.api.live import LiveView
 from schemas.errors import UnavailableError
+from schemas.heartbeats import Heartbeat
 from schemas.settings import KafkaSettings
 from schemas.topics import Topic, topic_name
 from streams.connection import consumer_options
@@ -86,6 +87,9 @@ class LiveReader:
                 topic = self._names[partition.topic]
                 now = self._clock()
                 for record in records:
+                    if record.value is None and (beat := Heartbeat.of(record.headers)) is not None:
+                        self._view.observer.on_heartbeat("readers", partition.topic, *beat)
+                        continue
                     self._view.take(topic, record.key, record.value, record.timestamp, now)
             await asyncio.sleep(0)
 

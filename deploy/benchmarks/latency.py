@@ -150,4 +150,6 @@ async def read(settings: Settings, seen: dict[str, float]) -> None:
             now = perf_counter()
             for records in got.values():
                 for record in records:
+                    if record.value is None:  # a heartbeat
+                        continue
                     seen.setdefault(decode(record.value).cause, now)

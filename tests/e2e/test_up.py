@@ -42,7 +42,7 @@ async def lists_for(bootstrap: str, people: int) -> set[str]:
     try:
         while len(served) < people:
             for records in (await consumer.getmany(timeout_ms=200)).values():
-                served |= {json.loads(r.value)["user_id"] for r in records}
+                served |= {json.loads(r.value)["user_id"] for r in records if r.value is not None}
     finally:
         await consumer.stop()
     return served

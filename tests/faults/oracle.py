@@ -131,7 +131,7 @@ async def _judge_lists(found: Findings, settings: Settings, events: list[Any], s
         e.recommendation.decision_id: r.timestamp for r, e in reversed(events) if isinstance(e, Decision)
     }
     records = await read(settings.kafka, Topic.RECOMMENDATIONS)
-    shown = [(r, msgspec.json.decode(r.value, type=Recommendation)) for r in records]
+    shown = [(r, msgspec.json.decode(r.value, type=Recommendation)) for r in records if r.value is not None]
     found.unanswered = sent.requests - {s.trigger_id for _, s in shown}
     for record, one in shown:
         if one.decision_id not in logged or logged_at[one.decision_id] > record.timestamp:

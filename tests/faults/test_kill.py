@@ -15,6 +15,7 @@ from deploy.embedded.broker import EmbeddedBroker
 from deploy.embedded.compat import install
 from schemas.settings import (
     ExperimentSettings,
+    HealthSettings,
     KafkaSettings,
     LearnerSettings,
     ListSettings,
@@ -45,6 +46,7 @@ def deployment(broker: KafkaSettings, directory: Path) -> Settings:
         lists=ListSettings(publish="requests"),
         experiment=ExperimentSettings(holdout=0.0),
         learner=LearnerSettings(directory=str(directory / "snapshots"), snapshot_seconds=2.0),
+        health=HealthSettings(heartbeat_seconds=1.0),
     )
 
 
@@ -133,7 +135,9 @@ async def finished(settings: Settings, generator: Generator) -> bool:
         block = decode_block(record.value)
         offsets |= {(block.cover.partition, o) for o in block.interactions.offset.tolist()}
     answered = {
-        msgspec.json.decode(r.value)["trigger_id"] for r in await read(settings.kafka, Topic.RECOMMENDATIONS)
+        msgspec.json.decode(r.value)["trigger_id"]
+        for r in await read(settings.kafka, Topic.RECOMMENDATIONS)
+        if r.value is not None  # a heartbeat
     }
     return len(offsets) >= len(generator.sent.interactions) and answered >= generator.sent.requests
 

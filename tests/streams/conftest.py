@@ -10,7 +10,14 @@ import pytest
 
 from deploy.embedded.broker import EmbeddedBroker
 from deploy.embedded.compat import install
-from schemas.settings import KafkaSettings, LearnerSettings, ListSettings, Settings, UserSettings
+from schemas.settings import (
+    HealthSettings,
+    KafkaSettings,
+    LearnerSettings,
+    ListSettings,
+    Settings,
+    UserSettings,
+)
 from streams.provision import provision
 
 
@@ -42,6 +49,7 @@ def deployment_on(broker: KafkaSettings, directory: Path) -> Settings:
         users=UserSettings(checkpoint_seconds=0.5),
         lists=ListSettings(publish="requests"),
         learner=LearnerSettings(directory=str(directory / "snapshots"), snapshot_seconds=1.0),
+        health=HealthSettings(heartbeat_seconds=0),
     )
 
 

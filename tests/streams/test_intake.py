@@ -15,8 +15,10 @@ from schemas.events import (
     Impression,
     Purchase,
     Request,
+    Tick,
     decode_event,
 )
+from schemas.heartbeats import HEADER, KEY, Heartbeat
 from schemas.ids import partition_of
 from schemas.settings import IntakeSettings, KafkaSettings, MappingSettings, Settings
 from streams.intake import Router
@@ -182,6 +184,21 @@ def test_what_cannot_be_read_names_its_field(topic, value, field):
     assert routed.letters[0].record.offset == len(neighbours)
     assert routed.letters[0].error.remedy
     assert len(events) == (0 if silent else 2)
+
+
+def test_a_heartbeat_becomes_a_tick_of_its_partition():
+    """A null with our header on ``requests``; any other null is a dead letter."""
+    beat = Heartbeat(2, NOW - 5)
+    (tick,), routed = route("requests", None, key=KEY, headers=beat.headers())
+    assert (tick, list(routed.by_partition), routed.beats) == (Tick(ts=NOW, beat=NOW - 5), [2], (beat,))
+    for topic, headers in (
+        ("clicks", beat.headers()),
+        ("requests", Heartbeat(4, NOW).headers()),
+        ("requests", [(HEADER, b"2")]),
+        ("requests", ()),
+    ):
+        events, routed = route(topic, None, key=KEY, headers=headers)
+        assert (events, len(routed.letters), routed.beats) == ([], 1, ())
 
 
 @pytest.mark.parametrize(

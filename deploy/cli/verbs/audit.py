@@ -53,6 +53,10 @@ class Teller:
         self._counting.on_snapshot_refused(reason)
         click.echo(f"snapshot not used: {reason}", err=True)
 
+    def on_heartbeat(self, stage: str, topic: str, partition: int, ts: int) -> None:
+        """Only counted."""
+        self._counting.on_heartbeat(stage, topic, partition, ts)
+
     def reading(self) -> str | None:
         """Why the auditor is not ready."""
         return None if self.caught_up else "the signals log is being read"
