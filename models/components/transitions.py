@@ -6,18 +6,21 @@ from typing import Any, Final
 import numpy as np
 import numpy.typing as npt
 
-from models.components.base import Queries, ban, offer, unheap
-from models.components.neighbours import SLACK, NeighbourPool, entry, find, place_of
+from models.components.base import Queries, ban
+from models.components.minifloat import UInt16, decode
+from models.components.neighbours import SLACK, NeighbourPool, Pool, add, fade, heaviest_of, place_of
+from models.components.selecting import BUCKETS, best_first, bucket, clear, key_of, limit_of
 from models.fold import Rows
 from models.jit import fast_kernel, kernel
 from schemas.signals import Float32, Float64, Int32, Int64, UInt8
 from schemas.snapshots import checksum, pack, unpack
 
 WINDOW: Final = 50
+SHRINK: Final = 5.0
+RARE: Final = 0.2
 FULL: Final = 4096.0
-"""A row with a weight above this forgets a sixteenth: to larger ones float32 could not add what is small."""
+"""A row with a weight above this forgets a sixteenth: what is new keeps counting."""
 KEEP: Final = 15 / 16
-Bool = npt.NDArray[np.bool_]
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,13 +61,13 @@ class Transitions:
     """Distance- and time-weighted pair counts in sparse rows.
 
     ``score(t) = sum_s read(s) * weight(s, t) / ((out(s) + 5)^0.5 * (count(t) + 5)^0.2)`` over the
-    recent items ``s``, for each reach.  Rows are exact while an item has at most 768 neighbours.
+    recent items ``s``, for each reach.  Rows are complete while an item has at most 768 neighbours.
 
     A row one of whose weights passes 4,096 forgets a sixteenth of everything, ``out`` included: what is new
     keeps counting after any number of events.
     """
 
-    VERSION = 1
+    VERSION = 2
     name = "transitions"
     extras: tuple[str, ...] = ()
 
@@ -77,7 +80,9 @@ class Transitions:
         self.pool = NeighbourPool(self.width)
         self.pool.rows.declare("out", np.float64, (self.width,))
         self.pool.rows.declare("count", np.float64)
+        self.pool.rows.declare("norm", np.float32, fill=SHRINK**-RARE)
         self.high = 0
+        self._place = np.zeros(64, np.int32)
         self._memo: _Memo | None = None
 
     def learn(self, rows: Rows) -> None:
@@ -86,15 +91,14 @@ class Transitions:
         n, at = len(x.item), 0
         while at < n:
             self.pool.reserve(rows.n_items)
-            r, e = self.pool.rows, self.pool.entries
+            r = self.pool.rows
             at = _learn(
                 at,
                 (x.item, x.weight, x.ctx_start, x.ctx_item, x.ctx_gap, x.ctx_kind),
                 self.store,
                 self.time,
-                (r["begin"], r["places"], r["used"], e["id"], e["weight"], self.pool.free, self.pool.top),
-                r["out"],
-                r["count"],
+                self.pool.arrays(),
+                (r["out"], r["count"], r["norm"]),
             )
         self.high = 1 + max(self.high - 1, int(x.item.max(initial=0)), int(x.ctx_item.max(initial=0)))
 
@@ -107,7 +111,7 @@ class Transitions:
         memo = self._reach(queries)
         stamp = queries.marks.take(n, queries.n_items)
         _top(
-            (memo.start, memo.item, memo.value),
+            (memo.start, memo.item, memo.value, memo.value.view(np.int32)),
             (queries.ban_start, queries.ban_item),
             queries.marks.stamp,
             stamp,
@@ -121,29 +125,31 @@ class Transitions:
         out = np.zeros((len(item), self.width), np.float32)
         self.pool.reserve(queries.n_items)
         memo = self._reach(queries)
-        place = np.zeros(queries.n_items, np.int32)
-        _gather(memo.start, memo.item, memo.value, start, item, place, out)
+        _gather(memo.start, memo.item, memo.value, start, item, self._scratch(queries.n_items), out)
         return out
+
+    def _scratch(self, n_items: int) -> Int32:
+        """Zeros, one per item, which kernels leave as zeros: none are made per batch."""
+        if len(self._place) < n_items:
+            self._place = np.zeros(max(n_items, 2 * len(self._place)), np.int32)
+        return self._place
 
     def _reach(self, queries: Queries) -> "_Memo":
         """Everything that the recent items reach, per person; kept for the second call."""
         if self._memo is not None and self._memo.queries is queries:
             return self._memo
         r, e = self.pool.rows, self.pool.entries
-        args = (queries.start, queries.item, queries.gap, queries.kind)
         bound = _bound(queries.start, queries.item, r["used"], queries.n_items)
         start = np.zeros(len(queries) + 1, np.int64)
         item = np.empty(bound, np.int32)
-        value = np.empty((bound, self.width), np.float32)
-        scratch = np.zeros((queries.n_items, self.width), np.float32)
+        value = np.empty((bound + 1, self.width), np.float32)
         _accumulate(
-            args,
+            (queries.start, queries.item, queries.gap, queries.kind),
             self.read,
             self.time,
-            (r["begin"], r["places"], e["id"], e["weight"]),
-            r["out"],
-            r["count"],
-            scratch,
+            (r["begin"], r["used"], e["id"], e["weight"]),
+            (r["out"], r["norm"]),
+            self._scratch(queries.n_items),
             (start, item, value),
         )
         self._memo = _Memo(queries, start, item, value)
@@ -152,9 +158,10 @@ class Transitions:
     def neighbours(self, item: int) -> tuple[Int32, Float32]:
         """The row of one item: neighbours and weights."""
         r, e = self.pool.rows, self.pool.entries
-        begin, places = int(r["begin"][item]), int(r["places"][item])
-        ids, weights = e["id"][begin : begin + places], e["weight"][begin : begin + places]
-        return ids[ids > 0], weights[ids > 0]
+        begin, used = int(r["begin"][item]), int(r["used"][item])
+        weights = np.empty((used, self.width), np.float32)
+        _decoded(e["weight"][begin : begin + used], weights)
+        return e["id"][begin : begin + used], weights
 
     def shares(self, start: Int32, item: Int32, gap: Float32, people: Int32, target: Int32) -> Float64:
         """What each recent item contributes to a target's scores, each reach counting alike.
@@ -173,7 +180,7 @@ class Transitions:
         """
         r, e = self.pool.rows, self.pool.entries
         self.pool.reserve(1 + max(int(target.max(initial=0)), int(item.max(initial=0))))
-        pool = (r["begin"], r["places"], e["id"], e["weight"])
+        pool = (r["begin"], r["used"], e["id"], e["weight"])
         out = np.zeros((len(target), WINDOW))
         _shares_of(start, item, gap, people, target, self.read, self.time, pool, r["out"], out)
         return out
@@ -225,49 +232,48 @@ def near(gap: float, tau: float, floor: float) -> float:
 
 
 @kernel
+def _decoded(codes: UInt16, out: Float32) -> None:
+    for p in range(len(codes)):
+        for m in range(codes.shape[1]):
+            out[p, m] = decode(codes[p, m])
+
+
+@kernel
 def _learn(
     at: int,
     x: tuple[Int32, Float32, Int32, Int32, Float32, UInt8],
     store: Float64,
     time: Float64,
-    pool: tuple[Int64, Int32, Int32, Int32, Float32, Int64, Int64],
-    out: Float64,
-    count: Float64,
+    pool: Pool,
+    masses: tuple[Float64, Float64, Float32],
 ) -> int:
     """Learn rows from ``at`` on while the pool has room; returns the first row not learned."""
     item, weight, ctx_start, ctx_item, ctx_gap, ctx_kind = x
-    begin, places, used, ids, weights, free, top = pool
-    width = store.shape[0]
+    out, count, norm = masses
+    pair = np.zeros(store.shape[0])
     for r in range(at, len(item)):
-        if top[0] + SLACK > len(ids):
+        if pool[6][0] + SLACK > len(pool[3]):
             return r
         target = item[r]
         if target == 0 or weight[r] <= 0:
             continue
         count[target] += weight[r]
+        norm[target] = (count[target] + SHRINK) ** -RARE
         first = ctx_start[r]
         for j in range(min(ctx_start[r + 1] - first, WINDOW)):
             source = ctx_item[first + j]
             if _says_nothing(source, target, ctx_kind[first + j]):
                 continue
-            p = find(ids, begin[source], places[source], target)
-            if p < 0:
-                p = entry(source, target, begin, places, used, ids, weights, free, top)
-            q = find(ids, begin[target], places[target], source)
-            if q < 0:
-                q = entry(target, source, begin, places, used, ids, weights, free, top)
-            heaviest = np.float32(0.0)
-            for m in range(width):
-                pair = weight[r] * store[m, j] * near(ctx_gap[first + j], time[m, 1], time[m, 2])
-                weights[p, m] += pair
-                out[source, m] += pair
-                pair *= time[m, 0]
-                weights[q, m] += pair
-                out[target, m] += pair
-                heaviest = max(heaviest, weights[p, m], weights[q, m])
-            if heaviest > FULL:
-                _forget(source, begin, places, weights, out)
-                _forget(target, begin, places, weights, out)
+            for m in range(len(pair)):
+                pair[m] = weight[r] * store[m, j] * near(ctx_gap[first + j], time[m, 1], time[m, 2])
+                out[source, m] += pair[m]
+            heaviest = add(pool, source, target, pair)
+            for m in range(len(pair)):
+                pair[m] *= time[m, 0]
+                out[target, m] += pair[m]
+            if max(heaviest, add(pool, target, source, pair)) > FULL:
+                _forget(source, pool, out)
+                _forget(target, pool, out)
     return len(item)
 
 
@@ -278,14 +284,10 @@ def _says_nothing(source: int, target: int, kind: int) -> bool:
 
 
 @kernel
-def _forget(row: int, begin: Int64, places: Int32, weights: Float32, out: Float64) -> None:
+def _forget(row: int, pool: Pool, out: Float64) -> None:
     """Shrink a row that is full by a sixteenth."""
-    heaviest = np.float32(0.0)
-    for p in range(begin[row], begin[row] + places[row]):
-        for m in range(out.shape[1]):
-            heaviest = max(heaviest, weights[p, m])
-    if heaviest > FULL:
-        weights[begin[row] : begin[row] + places[row]] *= np.float32(KEEP)
+    if heaviest_of(pool, row) > FULL:
+        fade(pool, row, KEEP)
         out[row] *= KEEP
 
 
@@ -306,34 +308,31 @@ def _accumulate(
     x: tuple[Int32, Int32, Float32, UInt8],
     read: Float64,
     time: Float64,
-    pool: tuple[Int64, Int32, Int32, Float32],
-    out: Float64,
-    count: Float64,
-    scratch: Float32,
+    pool: tuple[Int64, Int32, Int32, UInt16],
+    masses: tuple[Float64, Float32],
+    place: Int32,
     reached: tuple[Int64, Int32, Float32],
 ) -> None:
     ctx_start, ctx_item, ctx_gap, ctx_kind = x
     start, item, value = reached
-    width = read.shape[0]
-    mine = np.empty(width, np.float32)
-    touched = np.zeros(scratch.shape[0], np.bool_)
+    out, norm = masses
+    mine = np.empty(read.shape[0], np.float32)
     n = 0
+    value[0, :] = 0.0
     for u in range(len(start) - 1):
         for j in range(ctx_start[u], min(ctx_start[u + 1], ctx_start[u] + WINDOW)):
             source = ctx_item[j]
-            if source == 0 or pool[0][source] < 0 or ignored(ctx_kind[j]):
+            if source == 0 or pool[1][source] == 0 or ignored(ctx_kind[j]):
                 continue
-            for m in range(width):
+            for m in range(len(mine)):
                 weight = read[m, j - ctx_start[u]] * near(ctx_gap[j], time[m, 1], time[m, 2])
-                mine[m] = weight / np.sqrt(out[source, m] + 5.0)
-            n = _spread(source, mine, pool, scratch, touched, item, n)
+                mine[m] = weight / np.sqrt(out[source, m] + SHRINK)
+            n = _spread(source, mine, pool, place, item, value, n)
         for p in range(start[u], n):
-            target = item[p]
-            norm = (count[target] + 5.0) ** -0.2
-            for m in range(width):
-                value[p, m] = scratch[target, m] * norm
-                scratch[target, m] = 0.0
-            touched[target] = False
+            scale = norm[item[p]]
+            place[item[p]] = 0
+            for m in range(len(mine)):
+                value[p, m] *= scale
         start[u + 1] = n
 
 
@@ -341,49 +340,63 @@ def _accumulate(
 def _spread(
     source: int,
     mine: Float32,
-    pool: tuple[Int64, Int32, Int32, Float32],
-    scratch: Float32,
-    touched: Bool,
+    pool: tuple[Int64, Int32, Int32, UInt16],
+    place: Int32,
     item: Int32,
+    value: Float32,
     n: int,
 ) -> int:
-    """Add one source's row to the scratch; new targets join ``item``."""
-    begin, places, ids, weights = pool
-    for p in range(begin[source], begin[source] + places[source]):
+    """Add one source's row to what is reached; new targets join ``item``; ``place`` holds one more than theirs."""
+    begin, used, ids, codes = pool
+    for p in range(begin[source], begin[source] + used[source]):
         target = ids[p]
-        if target == 0:
-            continue
-        if not touched[target]:
-            touched[target] = True
-            item[n] = target
-            n += 1
+        at = np.int64(place[target])
+        fresh = at == 0
+        at = n if fresh else at - 1
+        n += 1 if fresh else 0
+        item[at] = target
+        place[target] = at + 1
         for m in range(len(mine)):
-            scratch[target, m] += mine[m] * weights[p, m]
+            value[at, m] += mine[m] * decode(codes[p, m])
+        value[n, :] = 0.0
     return n
 
 
 @kernel
 def _top(
-    reached: tuple[Int64, Int32, Float32],
+    reached: tuple[Int64, Int32, Float32, Int32],
     bans: tuple[Int32, Int32],
     marks: Int32,
     stamp: int,
     items: Int32,
     values: Float32,
 ) -> None:
-    start, item, value = reached
+    start, item, value, bits = reached
+    width, k = items.shape[1], items.shape[2]
+    histograms, limit = np.empty((width, BUCKETS), np.int32), np.empty(width, np.int32)
+    most = 0
+    for u in range(len(start) - 1):
+        most = max(most, start[u + 1] - start[u])
+    keys, size = np.empty((width, most + 1), np.uint64), np.empty(width, np.int64)
     for u in range(len(start) - 1):
         ban(marks, stamp + u, bans[1], bans[0][u], bans[0][u + 1])
-        for m in range(items.shape[1]):
-            size = 0
-            best_values, best_items = values[u, m], items[u, m]
-            k = len(best_items)
-            for p in range(start[u], start[u + 1]):
-                v = value[p, m]
-                if v <= 0.0 or (size == k and v < best_values[0]) or marks[item[p]] >= stamp + u:
-                    continue
-                size = offer(best_values, best_items, size, v, item[p])
-            unheap(best_values, best_items, size)
+        clear(histograms)
+        for p in range(start[u], start[u + 1]):
+            if marks[item[p]] < stamp + u:
+                for m in range(width):
+                    if bits[p, m] > 0:
+                        histograms[m, bucket(bits[p, m])] += 1
+        for m in range(width):
+            limit[m] = limit_of(histograms[m], k)
+            size[m] = 0
+        for p in range(start[u], start[u + 1]):
+            if marks[item[p]] >= stamp + u:
+                continue
+            for m in range(width):
+                keys[m, size[m]] = key_of(bits[p, m], item[p])
+                size[m] += 1 if bits[p, m] >= limit[m] else 0
+        for m in range(width):
+            best_first(keys[m, : size[m]], items[u, m], values[u, m])
 
 
 @kernel
@@ -418,7 +431,7 @@ def _shares_of(
     target: Int32,
     read: Float64,
     time: Float64,
-    pool: tuple[Int64, Int32, Int32, Float32],
+    pool: tuple[Int64, Int32, Int32, UInt16],
     out_mass: Float64,
     out: Float64,
 ) -> None:
@@ -435,24 +448,24 @@ def _shares(
     target: int,
     read: Float64,
     time: Float64,
-    pool: tuple[Int64, Int32, Int32, Float32],
+    pool: tuple[Int64, Int32, Int32, UInt16],
     out_mass: Float64,
     out: Float64,
 ) -> None:
-    begin, places, ids, weights = pool
+    begin, used, ids, codes = pool
     width = read.shape[0]
     total = np.zeros(width)
     each = np.zeros((len(item), width))
     for j in range(min(len(item), WINDOW)):
         source = item[j]
-        if source == 0 or begin[source] < 0 or target == 0:
+        if source == 0 or used[source] == 0 or target == 0:
             continue
-        at = place_of(ids, begin[source], places[source], target)
-        if ids[at] != target:
+        at = place_of(ids, begin[source], used[source], target)
+        if at < 0:
             continue
         for m in range(width):
             weight = read[m, j] * near(gap[j], time[m, 1], time[m, 2])
-            each[j, m] = weight * weights[at, m] / np.sqrt(out_mass[source, m] + 5.0)
+            each[j, m] = weight * decode(codes[at, m]) / np.sqrt(out_mass[source, m] + SHRINK)
             total[m] += each[j, m]
     for j in range(len(item)):
         out[j] = 0.0

@@ -35,7 +35,7 @@ def naive(log, items):
 
 
 def test_scores_follow_the_formula():
-    """Sparse, batched, incremental scores equal the naive sum for every reach."""
+    """Sparse, batched, incremental scores equal the naive sum for every reach, but for 16-bit weights."""
     log = make_log(300, seed=8, holdout=0.0)
     fold = FoldLog([Transitions()])
     fold.learn(log)
@@ -55,7 +55,7 @@ def test_scores_follow_the_formula():
                         pair = weight.get((m, s, t), 0.0) / np.sqrt(out.get((m, s), 0.0) + 5)
                         expected += reach.read**d * near * pair
                 expected *= (count.get(t, 0.0) + 5) ** -0.2
-                assert abs(scores[start[u] + n, m] - expected) <= 1e-4 * max(1.0, expected)
+                assert abs(scores[start[u] + n, m] - expected) <= 1e-4 + 5e-3 * expected
 
 
 def test_shares_name_the_sources():
