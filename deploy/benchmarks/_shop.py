@@ -47,7 +47,8 @@ class Shelves:
         low = np.where(topic < 0, 0.0, self.mass[self.start[topic]])
         high = np.where(topic < 0, self.mass[-1], self.mass[self.start[topic + 1]])
         at = np.searchsorted(self.mass, low + rng.random(len(topic)) * (high - low), side="right") - 1
-        return self.item[np.clip(at, 0, len(self.item) - 1)]
+        drawn: Int64 = self.item[np.clip(at, 0, len(self.item) - 1)]
+        return drawn
 
 
 def shop(n_items: int, events: int, people: int, seed: int = 0) -> list[Click]:
@@ -75,20 +76,23 @@ def shop(n_items: int, events: int, people: int, seed: int = 0) -> list[Click]:
     ts = START + rng.integers(0, span, events)[visit] + 20_000 * _place(visit)
     rows = sorted(zip(ts.tolist(), who.tolist(), item.tolist(), strict=True))
     return [
-        Click(event_id=f"e{n}", user_id=f"u{u}", item_id=f"item-{i}", ts=t) for n, (t, u, i) in enumerate(rows)
+        Click(event_id=f"e{n}", user_id=f"u{u}", item_id=f"item-{i}", ts=t)
+        for n, (t, u, i) in enumerate(rows)
     ]
 
 
 def _activity(people: int, rng: np.random.Generator) -> Float64:
     """Share of the visits that each person makes: lognormal."""
-    share = rng.lognormal(0.0, 0.8, people)
-    return share / share.sum()
+    share: Float64 = rng.lognormal(0.0, 0.8, people)
+    share /= share.sum()
+    return share
 
 
 def _place(visit: Int64) -> Int64:
     """Place of each event within its visit."""
     first = np.concatenate([[True], visit[1:] != visit[:-1]])
-    return np.arange(len(visit)) - np.flatnonzero(first)[np.cumsum(first) - 1]
+    place: Int64 = np.arange(len(visit)) - np.flatnonzero(first)[np.cumsum(first) - 1]
+    return place
 
 
 def _fan(tastes: Int64, topic: Int64, rng: np.random.Generator) -> Int64:

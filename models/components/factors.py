@@ -6,8 +6,10 @@ from typing import Final
 import numpy as np
 
 from models.arena import Arena
-from models.components.base import Queries, ban, offer, unheap
+from models.components.base import Queries, ban
 from models.components.budget import GradientBudget, scramble
+from models.components.nearest import Cells, InvertedFile, follow
+from models.components.selecting import select
 from models.components.transitions import ignored
 from models.fold import Rows
 from models.jit import fast_kernel, kernel
@@ -51,7 +53,7 @@ class Factors:
     already has a vector and nothing is forgotten with a person.
     """
 
-    VERSION = 2
+    VERSION = 3
     name = "factors"
     columns: tuple[str, ...] = ("factors",)
     extras: tuple[str, ...] = ()
@@ -63,6 +65,7 @@ class Factors:
         seed: int = 0,
         step: Step = Step(),
         budget: GradientBudget | None = None,
+        index: InvertedFile | None = None,
     ) -> None:
         self.dimension = dimension
         self.step = step
@@ -77,11 +80,13 @@ class Factors:
         self.arena.declare("bias", np.float32)
         self.arena.declare("bias_step", np.float32, fill=FIRST)
         self.filled = 0
+        self.index = index or InvertedFile(dimension)
         self.lag = (np.float64(step.decay) ** np.arange(RECENT)).astype(np.float64)
 
     def reserve(self, n_items: int) -> None:
         """Rows for all slots; new ones start at small values that depend on the slot alone."""
         self.arena.reserve(n_items)
+        self.index.reserve(n_items)
         if n_items > self.filled:
             for salt, table in enumerate("qab"):
                 _start(self.arena[table], self.filled, n_items, self.seed + salt)
@@ -100,6 +105,8 @@ class Factors:
             (self.step.rate, self.step.tau, self.step.floor, self.step.negatives),
             self.random,
             self.known,
+            self.index.cells(),
+            self.index.sizes,
         )
 
     def vectors(self, queries: Queries) -> Float32:
@@ -116,8 +123,11 @@ class Factors:
         return out
 
     def candidates(self, queries: Queries, k: int) -> tuple[Int32, Float32]:
-        """Items whose factors agree with the person's vector most, by full scan."""
+        """Items whose factors agree with the person's vector most: of all, or of the likeliest cells."""
         self.reserve(queries.n_items)
+        if self.index.ready:
+            q, bias = self.arena["q"], self.arena["bias"]
+            return self.index.candidates(self.vectors(queries), q, bias, queries, k)
         n = len(queries)
         items, values = np.zeros((n, 1, k), np.int32), np.zeros((n, 1, k), np.float32)
         stamp = queries.marks.take(n, queries.n_items)
@@ -145,13 +155,14 @@ class Factors:
         """Tables, step sizes and the state of the sampler and of the budget."""
         arrays = self.arena.export(int(self.known[0]) + 1)
         own = {"random": self.random, "known": self.known, "budget": self.budget.state}
-        return pack(self.name, self.VERSION, {**arrays, **own})
+        return pack(self.name, self.VERSION, {**arrays, **own, **self.index.export()})
 
     def restore(self, data: bytes) -> None:
         """Become what ``snapshot`` wrote."""
         arrays, _ = unpack(data, self.name, self.VERSION)
         self.random, self.known = arrays.pop("random"), arrays.pop("known")
         self.budget.state = arrays.pop("budget")
+        self.index.load(arrays)
         self.arena.load(arrays)
         self.filled = int(self.known[0]) + 1
 
@@ -237,6 +248,8 @@ def _learn(
     step: tuple[float, float, float, int],
     random: UInt64,
     known: Int64,
+    cells: Cells,
+    sizes: tuple[int, int],
 ) -> None:
     item, weight, ctx_start, ctx_item, ctx_gap, ctx_kind = x
     q, a, b, bias = tables
@@ -263,6 +276,7 @@ def _learn(
                 if lags[j] > 1e-4:
                     _nudge(a, i, lags[j], pull, square, steps[1], rate)
                 _nudge(b, i, scale, pull, square, steps[2], rate)
+        follow(cells, q, bias, item[r], known[0], sizes)
 
 
 @kernel
@@ -371,17 +385,16 @@ def _top(
     items: Int32,
     values: Float32,
 ) -> None:
+    found, score = np.empty(n_items, np.int32), np.empty(n_items, np.float32)
+    histogram, keys = np.empty(1024, np.int32), np.empty(n_items, np.uint64)
     for u in range(len(vectors)):
         ban(marks, stamp + u, bans[1], bans[0][u], bans[0][u + 1])
-        size = 0
-        best_values, best_items = values[u, 0], items[u, 0]
-        k = len(best_items)
+        n = 0
         for i in range(1, n_items):
-            v = _dot(vectors[u], q[i]) + bias[i]
-            if (size == k and v < best_values[0]) or marks[i] >= stamp + u:
-                continue
-            size = offer(best_values, best_items, size, v, i)
-        unheap(best_values, best_items, size)
+            found[n] = i
+            score[n] = _dot(vectors[u], q[i]) + bias[i]
+            n += 1 if marks[i] < stamp + u else 0
+        select(score[:n], found[:n], (histogram, keys), items[u, 0], values[u, 0])
 
 
 @kernel

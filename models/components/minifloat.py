@@ -1,4 +1,4 @@
-"""Weights in 16 bits: non-negative floats of 5 exponent and 11 mantissa bits, summed by stochastic rounding."""
+"""Weights in 16 bits: 5 of exponent, 11 of mantissa, no sign; sums by stochastic rounding."""
 
 from typing import Final
 
@@ -38,7 +38,7 @@ def encode(weight: float, noise: int) -> int:
     noise
         Uniform in [0, 2^12).
     """
-    bits = np.int64(np.float32(weight).view(np.int32)) + noise
+    bits = int(np.float32(weight).view(np.int32)) + noise
     return max(min((bits >> DROPPED) - BASE, LARGEST_CODE), 0)
 
 
@@ -49,4 +49,4 @@ def next_bits(state: UInt64) -> np.uint64:
     z = state[0]
     z = (z ^ (z >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
     z = (z ^ (z >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
-    return z ^ (z >> np.uint64(31))
+    return np.uint64(z ^ (z >> np.uint64(31)))

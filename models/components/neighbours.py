@@ -113,7 +113,7 @@ def release(begin: int, size: int, ids: Int32, free: Int64) -> None:
 @kernel
 def add(pool: Pool, row: int, item: int, weights: Float64) -> float:
     """Add weights to the entry of ``item`` in a row, made if need be; returns its heaviest weight now."""
-    begin, places, used, ids, codes, free, top, random = pool
+    begin, places, used, ids, codes, _, _, random = pool
     at = place_of(ids, begin[row], used[row], item) if used[row] > 0 else -1
     if at < 0:
         if used[row] == places[row]:
@@ -126,10 +126,35 @@ def add(pool: Pool, row: int, item: int, weights: Float64) -> float:
         codes[at, :] = 0
         used[row] += 1
     noise = next_bits(random)
+    heaviest = 0
     for m in range(len(weights)):
         if weights[m] > 0.0:
-            codes[at, m] = encode(decode(codes[at, m]) + weights[m], np.int64(noise & np.uint64(4095)))
+            codes[at, m] = encode(decode(codes[at, m]) + weights[m], int(noise & np.uint64(4095)))
+        heaviest = max(heaviest, int(codes[at, m]))
         noise = (noise >> np.uint64(12)) | (noise << np.uint64(52))
+    return float(decode(heaviest))
+
+
+@kernel
+def heaviest_of(pool: Pool, row: int) -> float:
+    """The heaviest weight of a row."""
+    begin, _, used, _, codes, _, _, _ = pool
+    heaviest = 0
+    for p in range(begin[row], begin[row] + used[row]):
+        for m in range(codes.shape[1]):
+            heaviest = max(heaviest, int(codes[p, m]))
+    return float(decode(heaviest))
+
+
+@kernel
+def fade(pool: Pool, row: int, keep: float) -> None:
+    """Multiply all weights of a row."""
+    begin, _, used, _, codes, _, _, random = pool
+    for p in range(begin[row], begin[row] + used[row]):
+        noise = next_bits(random)
+        for m in range(codes.shape[1]):
+            codes[p, m] = encode(float(keep * decode(codes[p, m])), int(noise & np.uint64(4095)))
+            noise = (noise >> np.uint64(12)) | (noise << np.uint64(52))
 
 
 @kernel

@@ -38,10 +38,48 @@ def clear(histograms: Int32) -> None:
     histograms[:, :] = np.int32(0)
 
 
+@kernel
+def threshold(scores: Float32, weights: Int32, enough: int, histogram: Int32) -> np.float32:
+    """A score such that those at or above it weigh ``enough`` together, and little more.
+
+    Parameters
+    ----------
+    scores
+        Of any sign, shape (n,).
+    weights
+        Non-negative, shape (n,); empty: each counts 1.
+    enough
+        Above 0; where all together weigh less, the lowest score is returned.
+    histogram
+        Scratch of any length.
+    """
+    low, high = np.float32(np.inf), np.float32(-np.inf)
+    for s in scores:
+        low = min(low, s)
+        high = max(high, s)
+    if not high > low:
+        return low
+    last = len(histogram) - 1
+    scale = np.float32(last / (high - low))
+    histogram[:] = 0
+    for p in range(len(scores)):
+        histogram[min(int((scores[p] - low) * scale), last)] += weights[p] if len(weights) else 1
+    above = 0
+    for b in range(last, 0, -1):
+        above += histogram[b]
+        if above >= enough:
+            return np.float32(low + (b - np.float32(0.01)) / scale)
+    return low
+
+
 @inner_kernel
-def key_of(bits: int, item: int) -> np.uint64:
+def key_of(score: np.float32, item: int) -> np.uint64:
     """One integer that orders as ``base.before`` does: by score, then by the item's hash, the lower first."""
-    return (np.uint64(bits) << np.uint64(32)) | np.uint64(0xFFFFFFFF - mix(item))
+    bits = np.int64(np.float32(score).view(np.int32))
+    ordered = int(bits + 2147483648 if bits >= 0 else -1 - bits)
+    if score == 0.0:
+        ordered = 2147483648
+    return (np.uint64(ordered) << np.uint64(32)) | np.uint64(0xFFFFFFFF - mix(item))
 
 
 @inner_kernel
@@ -51,7 +89,15 @@ def item_of(key: np.uint64) -> int:
     h ^= (h >> 13) ^ (h >> 26)
     h = (h * 3066638151) & 0xFFFFFFFF
     h ^= (h >> 15) ^ (h >> 30)
-    return (h * 244002641) & 0xFFFFFFFF
+    return int((h * 244002641) & 0xFFFFFFFF)
+
+
+@inner_kernel
+def score_of(key: np.uint64) -> np.float32:
+    """The score of a key."""
+    ordered = np.int64(key >> np.uint64(32))
+    bits = ordered - 2147483648 if ordered >= 2147483648 else -1 - ordered
+    return np.int32(bits).view(np.float32)
 
 
 @inner_kernel
@@ -62,7 +108,29 @@ def best_first(keys: UInt64, items: Int32, values: Float32) -> None:
     for r in range(len(items)):
         if r < n:
             items[r] = item_of(keys[n - 1 - r])
-            values[r] = np.int32(keys[n - 1 - r] >> np.uint64(32)).view(np.float32)
+            values[r] = score_of(keys[n - 1 - r])
         else:
             items[r] = 0
             values[r] = 0.0
+
+
+@kernel
+def select(scores: Float32, ids: Int32, scratch: tuple[Int32, UInt64], items: Int32, values: Float32) -> None:
+    """The best of distinct items, best first, equal ones by their hash; item 0 where there are too few.
+
+    Parameters
+    ----------
+    scores, ids
+        Shape (n,).
+    scratch
+        A histogram of any length, and keys of at least n.
+    items, values
+        Written.
+    """
+    histogram, keys = scratch
+    limit = threshold(scores, histogram[:0], len(items), histogram)
+    n = 0
+    for p in range(len(scores)):
+        keys[n] = key_of(scores[p], ids[p])
+        n += 0 if scores[p] < limit else 1
+    best_first(keys[:n], items, values)

@@ -12,7 +12,7 @@ from models.components.neighbours import SLACK, NeighbourPool, Pool, add, fade, 
 from models.components.selecting import BUCKETS, best_first, bucket, clear, key_of, limit_of
 from models.fold import Rows
 from models.jit import fast_kernel, kernel
-from schemas.signals import Float32, Float64, Int32, Int64, UInt8
+from schemas.signals import Float32, Float64, Int32, Int64, UInt8, UInt64
 from schemas.snapshots import checksum, pack, unpack
 
 WINDOW: Final = 50
@@ -346,13 +346,12 @@ def _spread(
     value: Float32,
     n: int,
 ) -> int:
-    """Add one source's row to what is reached; new targets join ``item``; ``place`` holds one more than theirs."""
+    """Add one source's row to what is reached; ``place`` holds one more than a target's index."""
     begin, used, ids, codes = pool
     for p in range(begin[source], begin[source] + used[source]):
         target = ids[p]
-        at = np.int64(place[target])
-        fresh = at == 0
-        at = n if fresh else at - 1
+        fresh = place[target] == 0
+        at = n if fresh else int(place[target]) - 1
         n += 1 if fresh else 0
         item[at] = target
         place[target] = at + 1
@@ -373,30 +372,53 @@ def _top(
 ) -> None:
     start, item, value, bits = reached
     width, k = items.shape[1], items.shape[2]
-    histograms, limit = np.empty((width, BUCKETS), np.int32), np.empty(width, np.int32)
-    most = 0
+    histograms, most = np.empty((width, BUCKETS), np.int32), 1
     for u in range(len(start) - 1):
-        most = max(most, start[u + 1] - start[u])
-    keys, size = np.empty((width, most + 1), np.uint64), np.empty(width, np.int64)
+        most = max(most, start[u + 1] - start[u] + 1)
+    keys, size = np.empty((width, most), np.uint64), np.empty(width, np.int64)
+    limit = np.empty(width, np.int32)
     for u in range(len(start) - 1):
+        a, b = start[u], start[u + 1]
         ban(marks, stamp + u, bans[1], bans[0][u], bans[0][u + 1])
-        clear(histograms)
-        for p in range(start[u], start[u + 1]):
-            if marks[item[p]] < stamp + u:
-                for m in range(width):
-                    if bits[p, m] > 0:
-                        histograms[m, bucket(bits[p, m])] += 1
-        for m in range(width):
-            limit[m] = limit_of(histograms[m], k)
-            size[m] = 0
-        for p in range(start[u], start[u + 1]):
-            if marks[item[p]] >= stamp + u:
-                continue
-            for m in range(width):
-                keys[m, size[m]] = key_of(bits[p, m], item[p])
-                size[m] += 1 if bits[p, m] >= limit[m] else 0
+        _limits(item[a:b], bits[a:b], marks, stamp + u, k, histograms, limit)
+        _collect(item[a:b], value[a:b], bits[a:b], marks, stamp + u, limit, keys, size)
         for m in range(width):
             best_first(keys[m, : size[m]], items[u, m], values[u, m])
+
+
+@kernel
+def _limits(
+    item: Int32, bits: Int32, marks: Int32, banned: int, k: int, histograms: Int32, limit: Int32
+) -> None:
+    """How good an item must be to be among the ``k`` best of each reach."""
+    clear(histograms)
+    for p in range(len(item)):
+        if marks[item[p]] < banned:
+            for m in range(len(limit)):
+                if bits[p, m] > 0:
+                    histograms[m, bucket(bits[p, m])] += 1
+    for m in range(len(limit)):
+        limit[m] = limit_of(histograms[m], k)
+
+
+@kernel
+def _collect(
+    item: Int32,
+    value: Float32,
+    bits: Int32,
+    marks: Int32,
+    banned: int,
+    limit: Int32,
+    keys: UInt64,
+    size: Int64,
+) -> None:
+    """Keys of the items that are good enough, per reach."""
+    size[:] = 0
+    for p in range(len(item)):
+        if marks[item[p]] < banned:
+            for m in range(len(limit)):
+                keys[m, size[m]] = key_of(value[p, m], item[p])
+                size[m] += 1 if bits[p, m] >= limit[m] else 0
 
 
 @kernel

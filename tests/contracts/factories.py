@@ -5,6 +5,7 @@ from models.bandit.counts import RewardCounts
 from models.bandit.purchase import PurchasePosterior
 from models.causal.ledger import Ledger
 from models.components.factors import Factors
+from models.components.nearest import InvertedFile
 from models.components.popularity import Popularity
 from models.components.repeats import Repeats
 from models.components.transitions import Transitions
@@ -22,7 +23,7 @@ _FUSION = Engine(EngineSettings()).fusion
 FACTORIES = {
     ClickPosterior: ClickPosterior,
     Ledger: lambda: Ledger("launch"),
-    Factors: lambda: Factors(16, seed=3),
+    Factors: lambda: Factors(16, seed=3, index=InvertedFile(16, exact=10, small=8)),
     Head: lambda: Head(_FUSION.feature_names, _FUSION.prior(0.3)),
     PolicyState: lambda: PolicyState(PolicyView(PolicySettings(), Experiment("launch", 0.1))),
     Popularity: Popularity,
