@@ -23,7 +23,7 @@ class Embedding(msgspec.Struct, frozen=True, kw_only=True):
     text_hash
         Hash of what was encoded: an unchanged text is not encoded again.
     vector
-        Little-endian float16, ``dim`` of them, normalised to length 1.
+        Little-endian float16, ``dim`` of them, normalised to length 1; finite.
     """
 
     item_id: ItemKey
@@ -38,11 +38,16 @@ class Embedding(msgspec.Struct, frozen=True, kw_only=True):
     def __post_init__(self) -> None:
         if len(self.vector) != 2 * self.dim:
             raise InvalidMessageError("$.vector", len(self.vector), f"expected {2 * self.dim} bytes")
+        numbers = np.frombuffer(self.vector, "<f2")
+        if not np.isfinite(numbers).all():
+            at = int(np.flatnonzero(~np.isfinite(numbers))[0])
+            raise InvalidMessageError(f"$.vector[{at}]", float(numbers[at]), "send finite numbers")
 
     @classmethod
     def of(cls, array: npt.NDArray[np.float32], **fields: object) -> Self:
         """From an array of shape (dim,)."""
-        vector = np.asarray(array, "<f2")
+        with np.errstate(over="ignore"):  # becomes infinity, which is refused
+            vector = np.asarray(array, "<f2")
         return cls(dim=len(vector), vector=vector.tobytes(), **fields)  # type: ignore[arg-type]
 
     def array(self) -> npt.NDArray[np.float32]:

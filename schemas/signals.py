@@ -449,6 +449,8 @@ _RAGGED = {"ctx_item": "ctx_start", "ctx_gap": "ctx_start", "ctx_kind": "ctx_sta
     "features": "cand_start",
 }
 _INDEXED = frozenset({"item", "ctx_item", "cand_item"})
+_FINITE = frozenset(n for n, code in DTYPES.items() if "f" in code and n != "overlap")
+"""Columns of numbers that folds add up: one NaN would stay in the models for ever."""
 
 
 def _rows(section: str, kind: type[Columns], found: dict[str, npt.NDArray[Any]], n_items: int) -> Columns:
@@ -468,6 +470,9 @@ def _rows(section: str, kind: type[Columns], found: dict[str, npt.NDArray[Any]],
             raise CorruptBlockError(f"{section}.{name}", list(column.shape), f"expected {want} rows")
         if name in _INDEXED and column.size and (int(column.min()) < 0 or int(column.max()) >= n_items):
             raise CorruptBlockError(f"{section}.{name}", None, f"an index is outside the {n_items} items")
+        if name in _FINITE and not np.isfinite(column).all():
+            wrong = float(column[~np.isfinite(column)][0])
+            raise CorruptBlockError(f"{section}.{name}", wrong, "every number must be finite")
     _check_offsets(section, columns)
     return kind(**columns)
 

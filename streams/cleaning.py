@@ -14,6 +14,7 @@ from typing import NamedTuple
 
 from schemas.errors import MISSING, InvalidMessageError
 from schemas.events import Click, Event, Feedback, Impression, Purchase, Request, Source
+from schemas.ids import MAX_ID_LENGTH, stable_hash
 from schemas.settings import IntakeSettings
 from streams.mapping import (
     FactType,
@@ -85,7 +86,7 @@ def clean(
     events: list[Event] = []
     for index, item in enumerate(items):
         item_id = aligned(item, "$.item_id", "send item_id or item_ids")
-        own = event_id if index == 0 else f"{event_id}#{index}"
+        own = event_id if index == 0 else numbered(event_id, index)
         place = (
             source
             if index == 0
@@ -137,6 +138,20 @@ def clock(ts: int | None, broker_ts: int, limits: Limits) -> tuple[int, bool]:
 def coordinates(source: Source) -> str:
     """An event id for a message without one: the same message, the same id."""
     return f"{source.topic}/{source.partition}/{source.incarnation}/{source.offset}"
+
+
+def numbered(event_id: str, index: int) -> str:
+    """The id of a further event of one message; of an id that leaves no room its hash stands in.
+
+    Examples
+    --------
+    >>> numbered("e1", 2)
+    'e1#2'
+    >>> len(numbered("x" * 1024, 2))
+    18
+    """
+    own = f"{event_id}#{index}"
+    return own if len(own) <= MAX_ID_LENGTH else f"{stable_hash(event_id):016x}#{index}"
 
 
 def _refuse_outliers(message: IncomingItem, limits: Limits) -> None:

@@ -3,6 +3,7 @@
 from typing import Any
 
 import msgspec
+import numpy as np
 from hypothesis import strategies as st
 from msgspec import inspect
 
@@ -66,8 +67,9 @@ def _struct(info: inspect.StructType) -> st.SearchStrategy[Any]:
 
 def _embedding(info: inspect.StructType) -> st.SearchStrategy[Any]:
     fields = {f.name: _of(f.type) for f in info.fields if f.name not in {"dim", "vector"}}
-    return st.tuples(st.fixed_dictionaries(fields), st.binary(max_size=4)).map(
-        lambda pair: info.cls(**pair[0], dim=len(pair[1]), vector=pair[1] * 2)
+    numbers = st.lists(st.floats(-1.0, 1.0, width=16), max_size=4)
+    return st.tuples(st.fixed_dictionaries(fields), numbers).map(
+        lambda pair: info.cls(**pair[0], dim=len(pair[1]), vector=np.array(pair[1], "<f2").tobytes())
     )
 
 

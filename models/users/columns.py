@@ -189,7 +189,8 @@ class _Collector:
         self.weight[index] = self._weights(code, columns)
         if kind is Purchase:
             price = np.array(columns["price"], np.float64)
-            self.amount[index] = np.nan_to_num(price) * np.array(columns["quantity"], np.float64)
+            paid = price * np.array(columns["quantity"], np.float64)
+            self.amount[index] = np.nan_to_num(paid, nan=0.0, posinf=0.0, neginf=0.0)
 
     @staticmethod
     def _weights(code: UInt8, columns: dict[str, tuple[Any, ...]]) -> Float32:

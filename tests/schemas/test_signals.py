@@ -1,6 +1,6 @@
 """The signals block codec: round trips, golden bytes, and damage that is always named."""
 
-from dataclasses import fields
+from dataclasses import fields, replace
 from hashlib import blake2b
 from pathlib import Path
 
@@ -22,6 +22,7 @@ from schemas.signals import (
     decode_block,
     encode_block,
 )
+from tests.contracts.logs import make_log
 
 GOLDEN = Path(__file__).parent / "golden" / "v1"
 
@@ -140,3 +141,25 @@ def test_a_cover_cannot_end_before_it_begins() -> None:
     """Illegal states do not construct."""
     with pytest.raises(CorruptBlockError, match="cover"):
         Cover(0, 0, 5, 4)
+
+
+@pytest.mark.parametrize(
+    ("section", "column"),
+    [
+        ("interactions", "weight"),
+        ("interactions", "ctx_gap"),
+        ("exposures", "propensity"),
+        ("rewards", "amount"),
+        ("probes", "features"),
+    ],
+)
+@pytest.mark.parametrize("wrong", [np.nan, np.inf, -np.inf])
+def test_a_number_that_is_none_is_refused(section: str, column: str, wrong: float) -> None:
+    """One NaN or infinity among the numbers that folds add up: the column and the value are named."""
+    block = make_log(60)
+    rows = getattr(block, section)
+    spoiled = getattr(rows, column).copy()
+    spoiled.flat[-1] = wrong
+    bad = replace(block, **{section: replace(rows, **{column: spoiled})})
+    with pytest.raises(CorruptBlockError, match=rf"{section}.{column}: {wrong}: every number must be finite"):
+        decode_block(encode_block(bad))

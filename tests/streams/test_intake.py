@@ -19,7 +19,7 @@ from schemas.events import (
     decode_event,
 )
 from schemas.heartbeats import HEADER, KEY, Heartbeat
-from schemas.ids import partition_of
+from schemas.ids import MAX_ID_LENGTH, partition_of
 from schemas.settings import IntakeSettings, KafkaSettings, MappingSettings, Settings
 from streams.intake import Router
 from streams.transport import RecordBatch
@@ -223,6 +223,39 @@ def test_remedies_say_what_to_send(topic, value, sentence):
     """Field, value and remedy, in words that do not come from the parser alone."""
     _, routed = route(topic, value)
     assert str(routed.letters[0].error).startswith(sentence)
+
+
+LONGEST = "ü" * MAX_ID_LENGTH
+
+
+def test_ids_at_the_limit_pass():
+    """1,024 characters of two bytes in every id: of the further events of a message as well."""
+    message = {"user_id": LONGEST, "event_id": LONGEST, "item_ids": [LONGEST, "b", "c"], "ts": NOW}
+    events, routed = route("clicks", message)
+    assert not routed.letters
+    assert [e.item_id for e in events] == [LONGEST, "b", "c"]
+    assert len({e.event_id for e in events}) == 3
+    other, _ = route("clicks", message | {"event_id": LONGEST[:-1] + "x"})
+    assert not {e.event_id for e in events} & {e.event_id for e in other}
+
+
+@pytest.mark.parametrize("field", ["user_id", "event_id", "item_id", "anonymous_id"])
+def test_an_id_one_over_the_limit_is_a_dead_letter(field):
+    """The field is named, and what it may hold."""
+    message = {"user_id": "u", "item_id": "a", "ts": NOW} | {field: LONGEST + "x"}
+    _, routed = route("clicks", message)
+    (letter,) = routed.letters
+    assert letter.error.field == f"$.{field}"
+    assert "1024" in letter.error.remedy
+
+
+@pytest.mark.parametrize("number", [b"NaN", b"Infinity", b"-Infinity", b"1e999"])
+@pytest.mark.parametrize(("topic", "field"), [("purchases", b"price"), ("feedback", b"value")])
+def test_numbers_that_are_none_are_dead_letters(topic, field, number):
+    """JSON has no such numbers; parsers that let them through do not exist here."""
+    data = b'{"user_id":"u","item_id":"a","ts":5,"kind":"rating","%s":%s}' % (field, number)
+    _, routed = route(topic, data)
+    assert len(routed.letters) == 1
 
 
 def test_a_message_above_the_limit_is_a_dead_letter():
