@@ -2,9 +2,10 @@
 
 import difflib
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from random import Random  # noqa: TID251  seeded, and the referee's own permutation
 from typing import Any, Final
 
 from deploy.datasets import complete_journey
@@ -57,12 +58,15 @@ class Reading:
     mappings
         Sources of the settings.  The one named ``source`` is used, or, without a name, the only one
         whose columns the table has.
+    shuffle
+        Seed of a permutation of events at the same time; None: they keep the order of the file.
     """
 
     columns: Columns = field(default_factory=dict)
     unit: str = "auto"
     mappings: Sequence[MappingSettings] = ()
     source: str | None = None
+    shuffle: int | None = None
 
 
 def load(name: str, reading: Reading) -> Log:
@@ -80,7 +84,7 @@ def load(name: str, reading: Reading) -> Log:
         with opened(path) as table:
             return read(table, reading)
     if name in BUILT_IN:
-        return BUILT_IN[name]()
+        return BUILT_IN[name](reading.shuffle)
     near = difflib.get_close_matches(name, BUILT_IN, n=1, cutoff=0.6)
     hint = f"; the nearest data set is {near[0]}" if near else f"; data sets: {', '.join(BUILT_IN)}"
     raise SettingsError(f"FILE|NAME: {name!r}: no such file{hint}")
@@ -103,8 +107,16 @@ def read(table: Table, reading: Reading) -> Log:
         values.append(_value(row, columns.get(VALUE), place))
         places.append(f"{place}: {columns[TIME]}")
     moments, unit = seconds(times, places, unit)
-    events = in_order(map(LogEvent, users, items, moments, values))
+    events = _ordered(map(LogEvent, users, items, moments, values), reading.shuffle)
     return Log(Path(table.name).name, events, columns, unit)
+
+
+def _ordered(events: Iterable[LogEvent], shuffle: int | None) -> list[LogEvent]:
+    """By time; ties in the order of the file, or in that of the outside referee's shuffle."""
+    found = list(events)
+    if shuffle is not None:
+        Random(shuffle).shuffle(found)  # noqa: S311  no secret
+    return in_order(found)
 
 
 def identifier(row: Row, column: str, place: str) -> str:
@@ -150,15 +162,15 @@ def _fits(table: Table, columns: Columns) -> bool:
     return bool(columns) and all({c, c.partition(".")[0]} & there for c in columns.values())
 
 
-def journey() -> Log:
+def journey(shuffle: int | None = None) -> Log:
     """A year of real grocery purchases, with what is known of the products."""
     data = complete_journey.load()
     people = [data.households[h] for h in data.household.tolist()]
     products = [data.products[p] for p in data.product.tolist()]
     columns: tuple[list[Any], ...] = (people, products, data.seconds.tolist(), data.quantity.tolist())
     items = {item.item_id: item for item in map(data.item, range(len(data.products)))}
-    return Log("complete-journey", in_order(map(LogEvent, *columns)), items=items)
+    return Log("complete-journey", _ordered(map(LogEvent, *columns), shuffle), items=items)
 
 
-BUILT_IN: Final[Mapping[str, Callable[[], Log]]] = {"complete-journey": journey}
+BUILT_IN: Final[Mapping[str, Callable[[int | None], Log]]] = {"complete-journey": journey}
 """Data sets that the package carries."""

@@ -3,10 +3,11 @@
 import multiprocessing
 import signal
 from collections.abc import Callable, Mapping, Sequence
-from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
+from concurrent.futures import FIRST_COMPLETED, CancelledError, Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
 from ctypes import c_longlong
 from multiprocessing.sharedctypes import Synchronized
+from multiprocessing.synchronize import Event
 from typing import Final
 
 from models.evaluation.evaluation import Plan, evaluate
@@ -21,9 +22,8 @@ REPORT: Final = 200
 """Events that a process walks between two reports of its progress."""
 GLANCE_SECONDS: Final = 0.25
 
-_events: Sequence[LogEvent] = ()
-_items: Mapping[str, Item] = {}
-_done: "Synchronized[int] | None" = None
+_given: "tuple[Sequence[LogEvent], Mapping[str, Item], Synchronized[int], Event] | None" = None
+"""What a worker process walks, where it counts events, and whether it shall stop."""
 
 
 def run_all(
@@ -58,8 +58,8 @@ def run_all(
             name: evaluate(plan, events, items, progress=lambda: advance(1.0)) for name, plan in plans.items()
         }
     context = multiprocessing.get_context("spawn")
-    done = context.Value(c_longlong, 0)
-    given = (events, items, done)
+    done, stop = context.Value(c_longlong, 0), context.Event()
+    given = (events, items, done, stop)
     workers = min(jobs, len(plans))
     with ProcessPoolExecutor(workers, mp_context=context, initializer=_begin, initargs=given) as pool:
         futures = {name: pool.submit(_walk, plan) for name, plan in plans.items()}
@@ -69,42 +69,48 @@ def run_all(
         except BrokenProcessPool as error:
             raise UnavailableError("--jobs: a process of the evaluation died: try --jobs 1") from error
         finally:
-            pool.shutdown(wait=False, cancel_futures=True)
+            stop.set()
+            pool.shutdown(cancel_futures=True)
 
 
 def _follow(futures: "Sequence[Future[Tally]]", done: "Synchronized[int]", advance: Advance) -> None:
-    """Report progress until every future is done, or one has failed."""
+    """Report progress until every future is done; the first that fails raises its error."""
     left, shown = set(futures), 0
     while left:
         finished, left = wait(left, GLANCE_SECONDS, FIRST_COMPLETED)
         advance(done.value - shown)
         shown = done.value
-        if any(future.exception() for future in finished):
-            return
+        for future in finished:
+            future.result()
 
 
-def _begin(events: Sequence[LogEvent], items: Mapping[str, Item], done: "Synchronized[int]") -> None:
+def _begin(
+    events: Sequence[LogEvent], items: Mapping[str, Item], done: "Synchronized[int]", stop: "Event"
+) -> None:
     """Make a worker process ready; an interrupt ends it without a word."""
-    global _events, _items, _done
-    _events, _items, _done = events, items, done
+    global _given  # noqa: PLW0603  a process has one log
+    _given = events, items, done, stop
     signal.signal(signal.SIGINT, signal.SIG_DFL)
 
 
 def _walk(plan: Plan) -> Tally:
+    if _given is None:
+        raise RuntimeError("evaluation: a process was not made ready")
+    events, items, done, stop = _given
     walked = 0
+
+    def report(more: int) -> None:
+        with done.get_lock():
+            done.value += more
 
     def progress() -> None:
         nonlocal walked
         walked += 1
         if walked % REPORT == 0:
-            _report(REPORT)
+            report(REPORT)
+            if stop.is_set():
+                raise CancelledError("another walk has failed, or nobody waits any more")
 
-    tally = evaluate(plan, _events, _items, progress=progress)
-    _report(walked % REPORT)
+    tally = evaluate(plan, events, items, progress=progress)
+    report(walked % REPORT)
     return tally
-
-
-def _report(events: int) -> None:
-    if _done is not None:
-        with _done.get_lock():
-            _done.value += events

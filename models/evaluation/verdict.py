@@ -131,7 +131,8 @@ def _doubts(tally: Tally, _: Question) -> Iterator[str]:
     if tally.tied >= TIES * tally.events:
         yield (
             f"{_share(tally.tied / tally.events)} of the events share their time with the person's event "
-            "before: their order is that of the file, which may tell more than a live stream would."
+            "before; where their order is that of the file, it may tell more than a live stream would: "
+            "compare with --shuffle-ties 1."
         )
     if len(tally) < FEW_TESTS:
         yield f"{len(tally):,} tests are few: give a longer log, or --every 1."

@@ -49,6 +49,9 @@ BASELINE = "popular"
     "--every", type=click.IntRange(min=1), default=5, show_default=True, help="Test every N-th event."
 )
 @click.option("--keep-seen", is_flag=True, help="People's own items may be listed and are tested too.")
+@click.option(
+    "--shuffle-ties", "shuffle", type=int, metavar="SEED", help="Permute events that share their time."
+)
 @click.option("--limit", type=click.IntRange(min=1), help="Only so many events, the oldest.")
 @click.option(
     "--without", multiple=True, metavar="PART", help="Leave a component or a column out; repeatable."
@@ -94,7 +97,11 @@ def _evaluate(name: str, plan: Plan, settings: Settings, options: Mapping[str, A
         plot.check(options["picture"])
     fusion = plan.session().engine.fusion
     reading = Reading(
-        parse(options["columns"], list(LOG)), options["unit"], settings.intake.mappings, options["source"]
+        columns=parse(options["columns"], list(LOG)),
+        unit=options["unit"],
+        mappings=settings.intake.mappings,
+        source=options["source"],
+        shuffle=options["shuffle"],
     )
     log = load(name, reading)
     log = replace(log, events=log.events[: options["limit"]])

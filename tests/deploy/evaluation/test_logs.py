@@ -99,6 +99,18 @@ def test_events_come_in_the_order_of_time_and_ties_in_that_of_the_file(tmp_path:
     assert [e.item for e in log.events] == ["first", "second", "late"]
 
 
+def test_ties_are_permuted_and_nothing_else(tmp_path: Path) -> None:
+    """By a seed: the same one gives the same order, another one another."""
+    rows = "".join(f"u,i{n},{n // 20}\n" for n in range(60))
+    plain, once, again, other = (
+        [e.item for e in read(tmp_path, f"user,item,t\n{rows}", Reading(shuffle=s)).events]
+        for s in (None, 1, 1, 2)
+    )
+    assert plain == [f"i{n}" for n in range(60)]
+    assert plain != once == again != other
+    assert [{*once[n : n + 20]} for n in (0, 20, 40)] == [{*plain[n : n + 20]} for n in (0, 20, 40)]
+
+
 @pytest.mark.parametrize(
     ("values", "unit", "found"),
     [

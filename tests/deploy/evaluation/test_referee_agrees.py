@@ -8,6 +8,7 @@ import csv
 import json
 import math
 import os
+import random
 import subprocess
 import sys
 from collections import Counter, defaultdict
@@ -24,7 +25,7 @@ from models.evaluation.walk import LogEvent
 from schemas.catalogue import Item
 
 EVERY = 3
-VARIANTS = [[], ["--keep-seen"], ["--catalogue"], ["--catalogue", "--keep-seen"]]
+VARIANTS = [[], ["--keep-seen", "--shuffle-ties", "1"], ["--catalogue"], ["--catalogue", "--keep-seen"]]
 
 
 @pytest.fixture(scope="module")
@@ -59,7 +60,7 @@ def own(files, options) -> dict:
 @pytest.mark.parametrize("options", VARIANTS, ids=lambda o: " ".join(o) or "plain")
 def test_against_a_plain_computation(files, options) -> None:
     """Every metric of every segment, and coverage, novelty and ILD."""
-    found, expected = own(files, options), plain(files, "--keep-seen" in options, "--catalogue" in options)
+    found, expected = own(files, options), plain(files, options)
     for segment in SEGMENTS:
         assert {m: found[segment][m] for m in ("n", *METRICS)} == pytest.approx(expected[segment]), segment
     for name in ("coverage@10", "novelty@10", "ILD@10"):
@@ -87,10 +88,14 @@ def test_against_the_referee(files, options) -> None:
     assert ends == pytest.approx(theirs["NDCG@10_ci95"])
 
 
-def plain(files, keep_seen, catalogue) -> dict:
+def plain(files, options) -> dict:
     """The protocol over the lists of a session, in the plainest way."""
+    keep_seen, catalogue = "--keep-seen" in options, "--catalogue" in options
     with files[0].open() as lines:
         log = [LogEvent(r["user"], r["item"], float(r["t"])) for r in csv.DictReader(lines)]
+    if "--shuffle-ties" in options:
+        random.Random(1).shuffle(log)
+    log.sort(key=lambda event: event.t)
     with files[1].open() as lines:
         items = {r["item"]: item_of(r) for r in csv.DictReader(lines)}
     session = Plan(keep_seen=keep_seen).session()

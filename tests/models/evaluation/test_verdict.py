@@ -92,7 +92,7 @@ def test_tied_times_are_a_doubt():
     """Where the file's order decides, it is said."""
     log = [LogEvent("a", f"i{n}", 0.0) for n in range(30)]
     text = verdict(tally_of(log, [{"fused": 1, "strong": 2, "popular": 3}] * 30), QUESTION)
-    assert "97 % of the events share their time with the person's event before" in text
+    assert "97 % of the events share their time with the person's event before;" in text
 
 
 def test_nothing_tested():
