@@ -154,7 +154,8 @@ class DecisionContext(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=T
     candidates
         Item ids in the sampler's order; pinned items are not among them.
     utilities
-        Of each candidate, boost and Thompson draw included, before the diversity penalty.
+        Of each candidate; boost, Thompson draw and popularity discount included, the penalty for
+        likeness not.
     similarity
         Little-endian float32, row-major: for each slot of the list, the similarity of the item in it to
         every candidate, 0 to 1; empty when ``diversity`` is 0 or nothing is known about similarity.

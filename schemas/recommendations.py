@@ -31,9 +31,9 @@ class RecommendedItem(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=T
         The exact probability with which this item was chosen for this slot, given the slots above.
         Float64, never rounded; 1 for a pinned item.
     parts
-        Named contributions: one per component, plus ``boost``, ``exploration`` (the Thompson draw) and
-        ``diversity`` (the penalty for likeness to the slots above).  Added left to right they give
-        ``score`` bit for bit.
+        Named contributions: one per component, plus ``boost``, ``exploration`` (the Thompson draw),
+        ``novelty`` (the discount of popular items) and ``diversity`` (the penalty for likeness to the
+        slots above).  Added left to right they give ``score`` bit for bit.
     explored
         True when the item is not the one that greedy choice would have put here.
     p_control, p_uniform

@@ -184,8 +184,9 @@ class PolicySettings(_Section, frozen=True, kw_only=True):
         Of the softmax; towards 0 it becomes greedy.  At 0.3 the best candidate of a learned head takes
         the first slot in about two lists of three, and real purchases are ranked about an eighth worse
         than greedily (NDCG@10); at 0.5 a quarter worse.
-    diversity
-        Lambda of the maximal-marginal-relevance penalty, in utility units.
+    variety
+        0 to 1: from relevance alone to lists of unlike and little-known items; ``docs/diversity.md``
+        shows what it costs.
     thompson
         Weight of the bandit's Thompson draw in the utility; 0.2 costs 3 to 5 % of NDCG@10.
     purchase_value
@@ -198,7 +199,7 @@ class PolicySettings(_Section, frozen=True, kw_only=True):
 
     epsilon: Share = 0.02
     temperature: Annotated[float, Meta(ge=0)] = 0.3
-    diversity: Annotated[float, Meta(ge=0)] = 0.3
+    variety: Share = 0.05
     thompson: Annotated[float, Meta(ge=0)] = 0.2
     purchase_value: Annotated[float, Meta(ge=0)] = 3.0
     context_share: Share = 0.02

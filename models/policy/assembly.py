@@ -10,7 +10,7 @@ import numpy as np
 from models.fusion.scored import ScoredLists
 from models.interning import Interner
 from models.policy.sampling import FREE, PIN, Drawn, Script
-from models.policy.utility import BOOST, CONTROL, DIVERSITY, EXPLORATION, Weighed
+from models.policy.utility import BOOST, CONTROL, DIVERSITY, EXPLORATION, NOVELTY, Weighed
 from schemas.events import Decision, DecisionContext
 from schemas.recommendations import Because, Recommendation, RecommendedItem, Timings
 from schemas.signals import Float64, Int32, Int64
@@ -160,9 +160,10 @@ def _picks(
     weighed, scored, penalty = sources.weighed, sources.scored, sources.drawn.penalty[lists, places]
     rows = weighed.pools.start[lists] + sources.drawn.chosen[lists, places]
     source, boost = weighed.source[rows], weighed.boost[rows]
-    full = np.column_stack([scored.parts[source], boost, weighed.exploration[rows], penalty]).tolist()
+    added = (boost, weighed.exploration[rows], weighed.novelty[rows], penalty)
+    full = np.column_stack([scored.parts[source], *added]).tolist()
     plain = np.column_stack([scored.control[source], boost]).tolist()
-    names = ((*scored.part_names, BOOST, EXPLORATION, DIVERSITY), (CONTROL, BOOST))
+    names = ((*scored.part_names, BOOST, EXPLORATION, NOVELTY, DIVERSITY), (CONTROL, BOOST))
     safe = [policy == "safe" for policy in header.policies]
     ids = items.ids_of(weighed.pools.slot[rows].tolist())
     scores = (weighed.pools.utility[rows] + penalty).tolist()

@@ -17,7 +17,8 @@ from models.interning import Interner
 from models.policy.assembly import Header, Sources, assemble
 from models.policy.rules import Ruling, Shelf, rule_on
 from models.policy.sampling import FREE, PIN, Drawn, Script, draw
-from models.policy.utility import BOOST, DIVERSITY, EXPLORATION, Weighed, weigh
+from models.policy.utility import BOOST, DIVERSITY, EXPLORATION, NOVELTY, Weighed, weigh
+from models.policy.variety import strengths
 from models.policy.view import PolicyView
 from schemas.events import Decision
 from schemas.signals import Arm, Float64, Int32, UInt64
@@ -144,7 +145,7 @@ def decide(
     """
     if len(requests) != len(scored):
         raise ValueError(f"{len(requests)} requests, {len(scored)} scored lists")
-    if taken := {BOOST, EXPLORATION, DIVERSITY} & set(scored.part_names):
+    if taken := {BOOST, EXPLORATION, NOVELTY, DIVERSITY} & set(scored.part_names):
         raise ValueError(f"a component may not be called {min(taken)!r}")
     if not requests:
         return []
@@ -156,7 +157,16 @@ def decide(
     exploration = np.zeros(0)
     if draws is not None and view.settings.thompson > 0.0:
         exploration = view.settings.thompson * draws.draw(scored.slot, scored.list_start, seeds)
-    weighed = weigh(scored, exploration, safe.view(np.uint8), ruling, shelf, view.settings.pool)
+    turned = strengths(view.settings.variety)
+    weighed = weigh(
+        scored,
+        exploration,
+        safe.view(np.uint8),
+        ruling,
+        shelf,
+        limit=view.settings.pool,
+        discount=turned.popularity,
+    )
     script = _script(view, safe, seeds, lots, lengths, ruling)
     drawn = draw(weighed.pools, script, shelf.vectors)
     sources = Sources(scored, weighed, script, drawn, bool(len(shelf.vectors)))
@@ -201,7 +211,7 @@ def _script(
         pinned=ruling.pinned,
         epsilon=np.where(safe, control.epsilon, settings.epsilon),
         temperature=np.where(safe, control.temperature, settings.temperature),
-        diversity=np.where(safe, 0.0, settings.diversity),
+        diversity=np.where(safe, 0.0, strengths(settings.variety).likeness),
         control_epsilon=control.epsilon,
         control_temperature=control.temperature,
         keep=np.where(logged, np.cumsum(logged) - 1, -1).astype(np.int32),

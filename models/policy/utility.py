@@ -1,7 +1,7 @@
-"""What the sampler weighs: fused score, boost and Thompson draw, of the candidates that may be listed.
+"""What the sampler weighs: fused score, boost, Thompson draw and the discount of popular items.
 
-The utility is the parts of ``ScoredLists`` added left to right, then the boost, then the draw: the same
-order in which a reader adds the parts of a recommended item.
+The utility is the parts of ``ScoredLists`` added left to right, then the boost, then the draw, then the
+discount: the same order in which a reader adds the parts of a recommended item.
 """
 
 from dataclasses import dataclass
@@ -16,6 +16,7 @@ from schemas.signals import Float64, Int32, UInt8
 
 BOOST = "boost"
 EXPLORATION = "exploration"
+NOVELTY = "novelty"
 DIVERSITY = "diversity"
 CONTROL = "popularity"
 """Names of the parts that the policy adds; the last is the safe policy's only component."""
@@ -31,7 +32,7 @@ class Weighed:
         What is sampled from.
     source
         Row of each candidate in the ``ScoredLists``, shape (total,).
-    boost, exploration
+    boost, exploration, novelty
         These parts of each utility, shape (total,).
     dropped
         Candidates per list that were left out because their score was not finite, shape (n,).
@@ -41,11 +42,19 @@ class Weighed:
     source: Int32
     boost: Float64
     exploration: Float64
+    novelty: Float64
     dropped: Int32
 
 
 def weigh(
-    scored: ScoredLists, exploration: Float64, safe: UInt8, ruling: Ruling, shelf: Shelf, limit: int
+    scored: ScoredLists,
+    exploration: Float64,
+    safe: UInt8,
+    ruling: Ruling,
+    shelf: Shelf,
+    *,
+    limit: int,
+    discount: float,
 ) -> Weighed:
     """Apply the rules and add up utilities.
 
@@ -58,10 +67,12 @@ def weigh(
         Thompson part of each scored row, shape (total,); shape (0,): none.
     safe
         1 for lists of the safe policy: utility is the control's score and boost, shape (n,).
+    discount
+        How much of the control's score (log popularity) is taken from each utility.
     """
     n, total = len(scored), len(scored.slot)
     start, source = np.zeros(n + 1, np.int32), np.empty(total, np.int32)
-    utility, control, boost, draws = (np.empty(total) for _ in range(4))
+    utility, control, boost, draws, novelty = (np.empty(total) for _ in range(5))
     dropped = np.zeros(n, np.int32)
     stamp = np.full(int(scored.slot.max(initial=0)) + 1, -1, np.int32)
     _weigh(
@@ -71,14 +82,15 @@ def weigh(
         (ruling.rule, ruling.blocked, ruling.boost, ruling.pinned),
         shelf.available,
         limit,
+        discount,
         stamp,
-        (start, source, utility, control, boost, draws, dropped),
+        (start, source, utility, control, boost, draws, novelty, dropped),
     )
     kept = int(start[-1])
     source = source[:kept]
     slot = scored.slot[source]
     pools = Pools(start, slot, utility[:kept], control[:kept], shelf.groups_of(slot))
-    return Weighed(pools, source, boost[:kept], draws[:kept], dropped)
+    return Weighed(pools, source, boost[:kept], draws[:kept], novelty[:kept], dropped)
 
 
 @kernel
@@ -89,12 +101,13 @@ def _weigh(
     ruling: tuple[Int32, UInt8, Float64, Int32],
     available: UInt8,
     limit: int,
+    discount: float,
     stamp: Int32,
-    out: tuple[Int32, Int32, Float64, Float64, Float64, Float64, Int32],
+    out: tuple[Int32, Int32, Float64, Float64, Float64, Float64, Float64, Int32],
 ) -> None:
     list_start, slots, parts, scored_control = scored
     rules, blocked, boosts, pinned = ruling
-    start, source, utility, control, boost, draws, dropped = out
+    start, source, utility, control, boost, draws, novelty, dropped = out
     at = 0
     for n in range(len(safe)):
         _ban(stamp, n, pinned[n])
@@ -108,16 +121,18 @@ def _weigh(
             extra = boosts[rule, slot] if slot < boosts.shape[1] else 0.0
             lot = 0.0 if safe[n] or not len(exploration) else exploration[row]
             base = scored_control[row] if safe[n] else _added(parts[row])
-            value = (base + extra) + lot
+            less = 0.0 if safe[n] or discount == 0.0 else -discount * scored_control[row]
+            value = ((base + extra) + lot) + less
             if not (np.isfinite(value) and np.isfinite(scored_control[row])):
                 dropped[n] += 1
                 continue
             source[at], utility[at], control[at] = row, value, scored_control[row] + extra
-            boost[at], draws[at] = extra, lot
+            boost[at], draws[at], novelty[at] = extra, lot, less
             at += 1
         if at - first > limit:
             mine = slice(first, at)
-            _cut(source[mine], utility[mine], control[mine], boost[mine], draws[mine], limit)
+            of_mine = (utility[mine], control[mine], boost[mine], draws[mine], novelty[mine])
+            _cut(source[mine], of_mine, limit)
             at = first + limit
         start[n + 1] = at
 
@@ -150,13 +165,12 @@ def _added(parts: Float64) -> float:
 
 
 @kernel
-def _cut(
-    source: Int32, utility: Float64, control: Float64, boost: Float64, draws: Float64, limit: int
-) -> None:
+def _cut(source: Int32, columns: tuple[Float64, Float64, Float64, Float64, Float64], limit: int) -> None:
     """Move the ``limit`` largest utilities to the front, in their order; of equal ones the first stay."""
+    utility, control, boost, draws, novelty = columns
     order = np.argsort(-utility, kind="mergesort")[:limit]
     order.sort()
     for to in range(limit):
         i = order[to]
         source[to], utility[to], control[to] = source[i], utility[i], control[i]
-        boost[to], draws[to] = boost[i], draws[i]
+        boost[to], draws[to], novelty[to] = boost[i], draws[i], novelty[i]

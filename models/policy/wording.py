@@ -8,6 +8,7 @@ from schemas.recommendations import RecommendedItem
 POLICY_PARTS: Mapping[str, str] = {
     "boost": "a boost of the shop",
     "exploration": "a draw that tries out what is not known well",
+    "novelty": "its popularity",
     "diversity": "its likeness to what stands above it",
     "pin": "a fixed place",
 }

@@ -47,7 +47,7 @@ def shop(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     with EmbeddedBroker(log=directory / "broker.log") as broker:
         settings = Settings(
             kafka=KafkaSettings(**broker.settings()),
-            policy=PolicySettings(epsilon=0.0, temperature=0.001, thompson=0.0, diversity=0.0),
+            policy=PolicySettings(epsilon=0.0, temperature=0.001, thompson=0.0, variety=0.0),
             experiment=ExperimentSettings(holdout=0.0),
             learner=LearnerSettings(directory=str(directory / "snapshots")),
             api=ApiSettings(port=free_port(), metrics_port=free_port()),

@@ -10,6 +10,7 @@ from scipy import stats
 from models.policy.decide import Stamp, decide
 from models.policy.propensity import recompute
 from models.policy.rules import Rules
+from models.policy.variety import LIKENESS
 from tests.models.policy.lists import Ask, catalogue, scored, shelf, view
 
 ALARM = 1e-6
@@ -37,7 +38,7 @@ def repeated(n: int, k: int, v, *, d: int = 8):
 
 def settings(**changes):
     """Warm enough that every list happens."""
-    return view(**{"epsilon": 0.1, "temperature": 1.0, "diversity": 0.8, "thompson": 0.0, **changes})
+    return view(**{"epsilon": 0.1, "temperature": 1.0, "variety": 0.8 / LIKENESS, "thompson": 0.0, **changes})
 
 
 @pytest.mark.parametrize("policy", ["treatment", "safe"])
@@ -103,7 +104,7 @@ def test_off_policy_estimates_find_the_uniform_policys_value() -> None:
 def test_leaving_the_diversity_penalty_out_is_noticed() -> None:
     """The tests above have teeth: the true propensities explain the lists better by more than 10 sd."""
     gain = []
-    for decision in repeated(N // 4, 3, settings(diversity=2.0), d=2):
+    for decision in repeated(N // 4, 3, settings(variety=2.0 / LIKENESS), d=2):
         assert decision.context is not None
         items = decision.recommendation.items
         wrong = recompute(msgspec.structs.replace(decision.context, diversity=0.0), items)

@@ -18,8 +18,9 @@ KNOWN = {
     "boost": 6,
     "exploration": 7,
     "diversity": 8,
+    "novelty": 9,
 }
-"""Each part's colour, the same on every page: ``page.css`` has the classes ``p0`` … ``p8``."""
+"""Each part's colour, the same on every page: ``page.css`` has the classes ``p0`` … ``p9``."""
 
 OTHERS = 6
 """A part that is not listed above takes one of the first colours, by its name."""

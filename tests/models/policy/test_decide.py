@@ -63,10 +63,10 @@ def test_parts_add_up_to_the_score_exactly() -> None:
 
 
 def test_every_part_has_a_name_of_its_own() -> None:
-    """Components, boost, exploration and diversity; nothing is called other."""
+    """Components, boost, exploration, novelty and diversity; nothing is called other."""
     treated = [d for d in full(32) if d.recommendation.policy == "treatment"]
     names = set(treated[0].recommendation.items[0].parts)
-    assert names == {"popularity", "transitions", "content", "boost", "exploration", "diversity"}
+    assert names == {"popularity", "transitions", "content", "boost", "exploration", "novelty", "diversity"}
 
 
 def test_the_same_seed_draws_the_same_lists() -> None:
@@ -230,7 +230,7 @@ def test_only_the_best_candidates_are_sampled_from() -> None:
 def test_cold_lists_are_the_ranking_itself() -> None:
     """ε = 0, τ = 0, no diversity, no draws: the fused order, each with probability 1."""
     lists = of_parts(1, [3, 1, 4, 2], [[4.0], [3.0], [2.0], [1.0]])
-    cold = view(epsilon=0.0, temperature=0.0, diversity=0.0, thompson=0.0)
+    cold = view(epsilon=0.0, temperature=0.0, variety=0.0, thompson=0.0)
     out = decide(cold, asks(1, 3), lists, items=catalogue(5), stamp=STAMP, shelf=shelf(5), draws=Noise())
     items = out[0].recommendation.items
     assert [i.item_id for i in items] == ["item-3", "item-1", "item-4"]
