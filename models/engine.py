@@ -32,6 +32,7 @@ from models.policy.rules import Shelf
 from models.policy.safe import SafePopularity, safe_lists
 from models.policy.view import PolicyState, PolicyView
 from models.probing import ProbeBudget, with_probes
+from models.related import by_factors, check_length, neighbours, only_had, trends, unknown
 from models.requests import ListRequest, contexts_of
 from models.scoring import Bool, Scorer
 from models.users.applied import Applied
@@ -40,6 +41,7 @@ from schemas.catalogue import Item
 from schemas.embeddings import Embedding
 from schemas.errors import SnapshotError
 from schemas.events import Decision, Event
+from schemas.related import SimilarItems, TrendingItems
 from schemas.settings import (
     EngineSettings,
     ExperimentSettings,
@@ -250,6 +252,38 @@ class Engine:
     def opinions(self, requests: Sequence[ListRequest], *, now: int) -> Opinions:
         """What every component proposes to each person, and the candidates' features; nothing is learned."""
         return self._opinions(contexts_of(requests, now), self._exclude(requests))
+
+    def similar(self, item: str, k: int = 10) -> SimilarItems:
+        """Items that resemble an item, best first; it need not be listed itself, they are.
+
+        Evidence: what comes with it in people's histories (transitions, all reaches), factors by their
+        cosine, and content vectors, which an item with a text has before its first event.
+
+        Raises
+        ------
+        InvalidMessageError
+            ``k`` is not 1 to 200, or nothing is known of the item; then the nearest ids are named.
+        """
+        check_length(k)
+        slot = self.items.lookup(item)
+        if slot == 0:
+            raise unknown(item, self.items.ids)
+        opinions = self._opinions(only_had(slot, 0), np.array([True]))
+        near = by_factors(self.factors, self.popularity, self.scorer.maps, self.catalogue.live(), slot)
+        found = neighbours(opinions, self.fusion, near, self.items, k)
+        return SimilarItems(item_id=item, model=self.model, items=found)
+
+    def trending(self, k: int = 10) -> TrendingItems:
+        """Items that rise beyond chance, the surest first: see ``models/trending.py``.
+
+        Raises
+        ------
+        InvalidMessageError
+            ``k`` is not 1 to 200.
+        """
+        check_length(k)
+        found = trends(self.popularity, self.scorer.maps, self.catalogue.live(), self.items, k)
+        return TrendingItems(model=self.model, items=found)
 
     def describe(self, items: Sequence[Item]) -> None:
         """Insert or replace items of the catalogue."""

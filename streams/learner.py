@@ -36,7 +36,7 @@ VERSION = 2
 class Learns(Protocol):
     """What the learner needs of the engine."""
 
-    def learn(self, block: SignalBlock) -> None:
+    def learn(self, block: SignalBlock) -> object:
         """Fold a block; what was folded before is skipped by its cover."""
 
     def snapshot(self) -> bytes:
@@ -94,7 +94,7 @@ class Snapshots:
             file.flush()
             os.fsync(file.fileno())
         draft.replace(path)
-        for old in self._paths()[:-KEEP]:
+        for old in self.paths()[:-KEEP]:
             old.unlink()
         return path
 
@@ -107,17 +107,27 @@ class Snapshots:
             Offset of the next block (0 when there is no snapshot), and what was wrong with newer ones.
         """
         refused: list[str] = []
-        for path in reversed(self._paths()):
+        for path in reversed(self.paths()):
             try:
-                parts, meta = unpack_parts(path.read_bytes(), self._name, VERSION)
-                learner.restore(parts["engine"])
+                return self.read(path, learner), refused
             except SnapshotError as error:
                 refused.append(f"{path}: {error}")
-                continue
-            return int(meta["offset"]), refused
         return 0, refused
 
-    def _paths(self) -> list[Path]:
+    def read(self, path: Path, learner: Learns) -> int:
+        """Restore one snapshot; the offset of the next block.
+
+        Raises
+        ------
+        SnapshotError
+            Damaged, or of another deployment or build.
+        """
+        parts, meta = unpack_parts(path.read_bytes(), self._name, VERSION)
+        learner.restore(parts["engine"])
+        return int(meta["offset"])
+
+    def paths(self) -> list[Path]:
+        """Snapshots that are there, oldest first."""
         return sorted(self._directory.glob("signals-*.snapshot"))
 
 

@@ -16,7 +16,7 @@ from deploy.api.context import ApiContext
 from deploy.api.observer import ApiObserver
 from deploy.api.page.routes import PageController
 from deploy.api.page.stream import Viewers
-from deploy.api.routes import EventController, ListController, OperationsController
+from deploy.api.routes import EventController, ItemController, ListController, OperationsController
 from deploy.api.security import add_headers
 from schemas.errors import InvalidMessageError, UnavailableError
 from schemas.events import MAX_MESSAGE_BYTES
@@ -26,7 +26,13 @@ def create_api(context: ApiContext) -> Litestar:
     """The application; its context's reader and gateway are run by whoever serves it."""
     viewers = Viewers(context)
     return Litestar(
-        route_handlers=[ListController, EventController, OperationsController, PageController],
+        route_handlers=[
+            ListController,
+            ItemController,
+            EventController,
+            OperationsController,
+            PageController,
+        ],
         dependencies={"context": _constant(context), "viewers": _constant(viewers)},
         exception_handlers={
             InvalidMessageError: errors.on_invalid,

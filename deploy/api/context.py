@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 
 from deploy.api.gateway import Gateway
 from deploy.api.live import LiveView
+from deploy.api.related import RelatedItems
 from deploy.health import Health
 from deploy.metrics import Metrics
 from schemas.recommendations import Recommendation
@@ -36,6 +37,8 @@ class ApiContext:
         Milliseconds since the epoch.
     stored
         The second place to look for a list, after the process's own memory.
+    related
+        Answers what resembles an item, and what is rising.
     """
 
     settings: Settings
@@ -43,6 +46,7 @@ class ApiContext:
     gateway: Gateway
     health: Health
     metrics: Metrics
+    related: RelatedItems
     clock: Callable[[], int]
     stored: Stored = nothing_stored
     new_id: Callable[[], str] = field(default=new_id)

@@ -34,6 +34,10 @@ TELLING = frozenset({"click", "purchase", "cart", "like"})
 """Events after which a change of a list is worth showing."""
 
 
+Upsert = Callable[[str, bytes | None], None]
+"""Takes an item's key and its message; None: delisted."""
+
+
 class _EventHead(msgspec.Struct, frozen=True, gc=False):
     """The part of a canonical event that the view needs; a decision's body is passed over."""
 
@@ -66,10 +70,13 @@ class LiveView:
     ----------
     observer
         Hears every fact; the Prometheus adapter stands in ``deploy/metrics.py``.
+    catalogue
+        Also given every upsert of ``items``: key and value.
     """
 
-    def __init__(self, observer: ApiObserver | None = None) -> None:
+    def __init__(self, observer: ApiObserver | None = None, catalogue: Upsert | None = None) -> None:
         self.observer: ApiObserver = observer or NullApiObserver()
+        self._catalogue = catalogue
         self.lists = ListCache()
         self.tape = Tape()
         self.latencies = Latencies()
@@ -108,6 +115,8 @@ class LiveView:
         try:
             if topic is Topic.ITEMS:
                 self.titles.put(name, value)
+                if self._catalogue is not None:
+                    self._catalogue(name, value)
             elif value is not None:
                 self._takers[topic](name, value, ts, now)
         except (msgspec.DecodeError, InvalidMessageError, UnicodeDecodeError):

@@ -15,6 +15,7 @@ from deploy.api.errors import NotHereError
 from deploy.health import Readiness
 from schemas.errors import InvalidMessageError
 from schemas.recommendations import Because, Recommendation, RecommendedItem
+from schemas.related import SimilarItems, TrendingItems
 
 AnyRequest = Request[Any, Any, Any]
 Context = NamedDependency[ApiContext]
@@ -101,6 +102,28 @@ class ListController(Controller):
         settings = context.settings
         asked = read_ask(body, context.clock(), settings.intake, context.new_id, settings.lists.k)
         return await context.gateway.ask(asked, wait)
+
+
+class ItemController(Controller):
+    """What is said of items by themselves, as of the learner's newest snapshot."""
+
+    path = "/v1"
+    tags = ("items",)
+
+    @get("/items/{item:str}/similar")
+    async def similar(self, context: Context, item: FromPath[str], k: FromQuery[int] = 10) -> SimilarItems:
+        """Items that resemble an item, best first, with what says so; delisted ones are left out."""
+        try:
+            return await context.related.similar(item, k)
+        except InvalidMessageError as error:
+            if error.field == "item":
+                raise NotHereError("item", item, error.remedy) from error
+            raise
+
+    @get("/trending")
+    async def trending(self, context: Context, k: FromQuery[int] = 10) -> TrendingItems:
+        """Items that get more attention than usual, beyond chance, the surest first."""
+        return await context.related.trending(k)
 
 
 class EventController(Controller):

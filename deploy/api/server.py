@@ -15,6 +15,7 @@ from deploy.api.context import ApiContext, Stored, nothing_stored
 from deploy.api.gateway import Gateway
 from deploy.api.live import LiveView
 from deploy.api.reader import LiveReader
+from deploy.api.related import RelatedItems
 from deploy.health import Health
 from deploy.metrics import Metrics
 from deploy.watchdog import watched
@@ -53,7 +54,8 @@ async def serve(
         The port is taken.
     """
     metrics = metrics or Metrics()
-    view = LiveView(metrics.api)
+    related = RelatedItems(settings)
+    view = LiveView(metrics.api, related.put)
     reader = LiveReader(view, settings.kafka, now_ms)
     gateway = Gateway(view, settings.kafka)
     health = Health({"reader": reader.ready, "gateway": gateway.ready})
@@ -64,6 +66,7 @@ async def serve(
         gateway=gateway,
         health=health,
         metrics=metrics,
+        related=related,
         clock=now_ms,
         stored=stored,
     )

@@ -24,6 +24,7 @@ ITEMS: Final[Mapping[str, tuple[str, ...]]] = {
     "title": ("title", "name", "product_name", "movie_title"),
     "genres": ("genres", "genre", "categories", "category", "class"),
     "text": ("text", "description", "plot", "abstract"),
+    "stock": ("stock",),
 }
 
 FROM_SETTINGS: Final = {"user_id": USER, "item_id": ITEM, "ts": TIME, "value": VALUE, "quantity": VALUE}

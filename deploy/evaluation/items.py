@@ -1,5 +1,6 @@
-"""What is known of items: a table with a title, categories and a text for each."""
+"""What is known of items: a table with a title, categories, a text and the stock of each."""
 
+import math
 from pathlib import Path
 from typing import Any, Final
 
@@ -7,6 +8,7 @@ from deploy.evaluation.columns import ITEMS, Columns, cell, resolve
 from deploy.evaluation.logs import identifier
 from deploy.tables import Row, opened
 from schemas.catalogue import Item
+from schemas.errors import InvalidMessageError
 
 BETWEEN: Final = "|"
 """Separates an item's categories."""
@@ -32,6 +34,7 @@ def _item(row: Row, columns: Columns, place: str) -> Item:
         title=_words(row, columns.get("title")),
         description=_words(row, columns.get("text")),
         categories=categories(cell(row, columns["genres"])) if "genres" in columns else (),
+        stock=_stock(row, columns.get("stock"), place),
     )
 
 
@@ -45,6 +48,20 @@ def categories(value: Any) -> tuple[str, ...]:
     """
     several = value if isinstance(value, list) else str("" if value is None else value).split(BETWEEN)
     return tuple(sorted({str(category) for category in several} - {""}))
+
+
+def _stock(row: Row, column: str | None, place: str) -> int | None:
+    """Units left; None where they are not counted."""
+    given = cell(row, column) if column else None
+    if given is None or given == "":
+        return None
+    try:
+        units = float(given)
+    except (TypeError, ValueError):
+        units = math.nan
+    if not units >= 0 or not units.is_integer():
+        raise InvalidMessageError(f"{place}: {column}", given, "a whole number of units, or nothing")
+    return int(units)
 
 
 def _words(row: Row, column: str | None) -> str:

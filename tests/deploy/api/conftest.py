@@ -11,6 +11,7 @@ from deploy.api.app import create_api
 from deploy.api.context import ApiContext
 from deploy.api.gateway import Gateway
 from deploy.api.live import LiveView
+from deploy.api.related import RelatedItems
 from deploy.health import Health
 from deploy.metrics import Metrics
 from schemas.catalogue import Item
@@ -87,6 +88,7 @@ def make_context(filled: Filled) -> Callable[..., ApiContext]:
             "gateway": Gateway(filled.view, settings.kafka),
             "health": Health(),
             "metrics": Metrics(),
+            "related": RelatedItems(settings),
             "clock": lambda: filled.now,
             "new_id": lambda: f"{next(numbers):032x}",
         }

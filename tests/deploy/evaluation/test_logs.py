@@ -184,3 +184,9 @@ def test_items(tmp_path: Path) -> None:
     (tmp_path / "b.csv").write_text("title\nTea\n")
     with pytest.raises(InvalidMessageError, match="give a column 'item'"):
         read_items(tmp_path / "b.csv", {})
+    (tmp_path / "c.csv").write_text("item,stock\n1,0\n2,\n3,7\n")
+    assert [item.stock for item in read_items(tmp_path / "c.csv", {}).values()] == [0, None, 7]
+    for wrong in ("many", "-1", "0.5"):
+        (tmp_path / "d.csv").write_text(f"item,stock\n1,{wrong}\n")
+        with pytest.raises(InvalidMessageError, match=r"d.csv:2: stock: .*a whole number of units"):
+            read_items(tmp_path / "d.csv", {})
