@@ -2,8 +2,14 @@
 
 ``bytes_per_user`` counts every array of the shard, ids and reserve included, with the events spread over
 30 days; ``bytes_per_user_one_day`` the worst case for recent event ids: all within their horizon.
-``block_bytes_per_user`` is what the ``state`` topic keeps.  Nothing here depends on the machine.
+``block_bytes_per_user`` is what the ``state`` topic keeps.  ``process_bytes_per_user`` is by how much the
+process grew for the month's crowd, allocator, growing and garbage included: ``--people 1000000`` for a true
+million.  The others do not depend on the machine.
 """
+
+import gc
+import os
+from pathlib import Path
 
 from deploy.benchmarks._crowd import settle
 from deploy.benchmarks.base import BenchArgs, BenchResult
@@ -14,7 +20,10 @@ OPTIONS = {"people": 20_000, "seed": 0}
 def run(args: BenchArgs) -> BenchResult:
     """Measure user state."""
     people = 2000 if args.short else args.whole("people")
+    settle(200, 30.0, args.whole("seed"))  # compiles
+    before = _resident()
     month = settle(people, 30.0, args.whole("seed"))
+    grown = _resident() - before
     day = settle(people, 1.0, args.whole("seed"))
     blocks = sum(len(month.encode_block(b)) for b in month.dirty_blocks())
     return BenchResult(
@@ -23,5 +32,13 @@ def run(args: BenchArgs) -> BenchResult:
             "bytes_per_user": month.nbytes / len(month),
             "bytes_per_user_one_day": day.nbytes / len(day),
             "block_bytes_per_user": blocks / len(month),
+            "process_bytes_per_user": grown / len(month),
         },
     )
+
+
+def _resident() -> int:
+    """Bytes of this process in memory, once garbage is gone."""
+    gc.collect()
+    pages = Path("/proc/self/statm").read_text("ascii").split()[1]
+    return int(pages) * os.sysconf("SC_PAGE_SIZE")

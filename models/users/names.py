@@ -8,7 +8,7 @@ from bisect import insort
 
 import numpy as np
 
-from models.jit import kernel
+from models.jit import inner_kernel, kernel
 from models.packed import Packed
 from models.users.people import ALIVE, People
 from models.users.pools import UInt32, enlarge, wide
@@ -146,13 +146,17 @@ class Names:
     def _rehash(self, more: int) -> None:
         live = self.table >= 0
         slots, tags = self.table[live], self.tags[live]
-        size = 64
-        while 3 * (len(slots) + more) > 2 * size:
-            size *= 2
+        size = max(64, 2 * (len(slots) + more))
         self.table = np.full(size, NOBODY, np.int32)
         self.tags = np.zeros(size, np.uint32)
         _index(tags.astype(np.uint64), slots.astype(np.int64), self.table, self.tags)
         self.filled = len(slots)
+
+
+@inner_kernel
+def _home(tag: np.uint32, table: Int32) -> int:
+    """Where a tag belongs in a table of any length."""
+    return (wide(tag) * len(table)) >> 32
 
 
 @kernel
@@ -172,11 +176,10 @@ def _resolve(
     fresh: Int32,
 ) -> None:
     """Find or add; marks: end of names, used, free taken, free at hand, filled, fresh."""
-    mask = len(table) - 1
     for i in order:
         n = start[i + 1] - start[i]
         tag = np.uint32(hashes[i])
-        at = wide(tag) & mask
+        at = _home(tag, table)
         slot = wide(NOBODY)
         while table[at] != NOBODY:
             if table[at] >= 0 and tags[at] == tag and p[table[at]].name_n == n:
@@ -187,7 +190,7 @@ def _resolve(
                 if k == n:
                     slot = wide(table[at])
                     break
-            at = (at + 1) & mask
+            at = at + 1 if at + 1 < len(table) else 0
         if slot < 0 and create[i] != 0:
             if marks[2] < marks[3]:
                 slot = free[marks[2]]
@@ -211,21 +214,19 @@ def _resolve(
 
 @kernel
 def _forget(name: int, slot: int, table: Int32, tags: UInt32) -> None:
-    mask = len(table) - 1
-    at = wide(np.uint32(name)) & mask
+    at = _home(np.uint32(name), table)
     while table[at] != slot:
-        at = (at + 1) & mask
+        at = at + 1 if at + 1 < len(table) else 0
     table[at] = _TOMB
     tags[at] = 0
 
 
 @kernel
 def _index(hashes: UInt64, slots: Int64, table: Int32, tags: UInt32) -> None:
-    mask = len(table) - 1
     for i in range(len(slots)):
         tag = np.uint32(hashes[i])
-        at = wide(tag) & mask
+        at = _home(tag, table)
         while table[at] >= 0:
-            at = (at + 1) & mask
+            at = at + 1 if at + 1 < len(table) else 0
         table[at] = slots[i]
         tags[at] = tag
