@@ -49,7 +49,7 @@ def shop(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
             kafka=KafkaSettings(**broker.settings()),
             policy=PolicySettings(epsilon=0.0, temperature=0.001, thompson=0.0, variety=0.0),
             experiment=ExperimentSettings(holdout=0.0),
-            learner=LearnerSettings(directory=str(directory / "snapshots")),
+            learner=LearnerSettings(directory=str(directory / "snapshots"), snapshot_seconds=2.0),
             api=ApiSettings(port=free_port(), metrics_port=free_port()),
         )
         with Supervisor(directory, settings, broker) as roles:
@@ -117,7 +117,20 @@ def test_the_page_lives(shop: str, browser: Any) -> None:
     assert browser.find_element("id", "news").get_attribute("aria-live") == "polite"
     names = {e.text for e in browser.find_elements("css selector", "#scores .name")}
     assert {"fused", "rank fusion", "content"} <= names
+    overlaps = {e.text for e in browser.find_elements("css selector", "#scores .overlap")}
+    assert any(text.endswith("%") for text in overlaps)
+    metrics = urllib.request.urlopen(f"{shop}/metrics", timeout=5).read().decode()
+    assert 'streamwise_component_overlap_ratio{component="fused"}' in metrics
     assert [entry for entry in browser.get_log("browser") if entry["level"] == "SEVERE"] == []
+
+
+def test_the_running_shop_says_what_resembles_an_item(shop: str) -> None:
+    """From the stream's own snapshot: who is bought together is similar; an even shop has no trend."""
+    until(lambda: ok(f"{shop}/v1/items/{TEA}/similar"), "a snapshot is there")
+    found = get(f"{shop}/v1/items/{TEA}/similar?k=3")["items"]
+    assert {item["item_id"] for item in found} == NEIGHBOURS
+    assert all(item["parts"]["transitions"] > 0 for item in found)
+    assert get(f"{shop}/v1/trending")["items"] == []
 
 
 @pytest.mark.parametrize("width", [380, 900, 1560])
