@@ -113,18 +113,32 @@ def release(begin: int, size: int, ids: Int32, free: Int64) -> None:
 @kernel
 def add(pool: Pool, row: int, item: int, weights: Float64) -> float:
     """Add weights to the entry of ``item`` in a row, made if need be; returns its heaviest weight now."""
-    begin, places, used, ids, codes, _, _, random = pool
-    at = place_of(ids, begin[row], used[row], item) if used[row] > 0 else -1
+    begin, _, used, ids, codes, _, _, random = pool
+    at = place_of(ids, begin[row], used[row], item)
     if at < 0:
-        if used[row] == places[row]:
-            if places[row] < LARGEST:
-                _grow(row, pool)
-            else:
-                _prune(row, begin, used, ids, codes)
-        at = begin[row] + used[row]
-        ids[at] = item
-        codes[at, :] = 0
-        used[row] += 1
+        at = make(pool, row, item)
+    return put(codes, at, weights, random)
+
+
+@kernel
+def make(pool: Pool, row: int, item: int) -> int:
+    """A new entry of weight 0 at the end of a row, which grows or forgets to make room."""
+    begin, places, used, ids, codes, _, _, _ = pool
+    if used[row] == places[row]:
+        if places[row] < LARGEST:
+            _grow(row, pool)
+        else:
+            _prune(row, begin, used, ids, codes)
+    at = begin[row] + used[row]
+    ids[at] = item
+    codes[at, :] = 0
+    used[row] += 1
+    return int(at)
+
+
+@kernel
+def put(codes: UInt16, at: int, weights: Float64, random: UInt64) -> float:
+    """Add weights to an entry; returns its heaviest weight now."""
     noise = next_bits(random)
     heaviest = 0
     for m in range(len(weights)):

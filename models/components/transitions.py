@@ -8,7 +8,7 @@ import numpy.typing as npt
 
 from models.components.base import Queries, ban
 from models.components.minifloat import UInt16, decode
-from models.components.neighbours import SLACK, NeighbourPool, Pool, add, fade, heaviest_of, place_of
+from models.components.neighbours import SLACK, NeighbourPool, Pool, fade, heaviest_of, make, place_of, put
 from models.components.selecting import BUCKETS, best_first, bucket, clear, key_of, limit_of
 from models.fold import Rows
 from models.jit import fast_kernel, kernel
@@ -239,7 +239,7 @@ def _decoded(codes: UInt16, out: Float32) -> None:
 
 
 @kernel
-def _learn(
+def _learn(  # noqa: C901 - lookups stand here: handing the pool to another kernel doubles their cost
     at: int,
     x: tuple[Int32, Float32, Int32, Int32, Float32, UInt8],
     store: Float64,
@@ -249,10 +249,11 @@ def _learn(
 ) -> int:
     """Learn rows from ``at`` on while the pool has room; returns the first row not learned."""
     item, weight, ctx_start, ctx_item, ctx_gap, ctx_kind = x
+    begin, _, used, ids, codes, _, top, random = pool
     out, count, norm = masses
     pair = np.zeros(store.shape[0])
     for r in range(at, len(item)):
-        if pool[6][0] + SLACK > len(pool[3]):
+        if top[0] + SLACK > len(ids):
             return r
         target = item[r]
         if target == 0 or weight[r] <= 0:
@@ -267,11 +268,17 @@ def _learn(
             for m in range(len(pair)):
                 pair[m] = weight[r] * store[m, j] * near(ctx_gap[first + j], time[m, 1], time[m, 2])
                 out[source, m] += pair[m]
-            heaviest = add(pool, source, target, pair)
+            p = place_of(ids, begin[source], used[source], target)
+            if p < 0:
+                p = make(pool, source, target)
+            heaviest = put(codes, p, pair, random)
             for m in range(len(pair)):
                 pair[m] *= time[m, 0]
                 out[target, m] += pair[m]
-            if max(heaviest, add(pool, target, source, pair)) > FULL:
+            q = place_of(ids, begin[target], used[target], source)
+            if q < 0:
+                q = make(pool, target, source)
+            if max(heaviest, put(codes, q, pair, random)) > FULL:
                 _forget(source, pool, out)
                 _forget(target, pool, out)
     return len(item)
