@@ -13,6 +13,7 @@ from typing import TypeVar
 import msgspec
 
 from deploy.api.titles import MAX_ITEMS
+from deploy.kernels import Kernels, cold
 from models.engine import Engine
 from schemas.catalogue import Item
 from schemas.errors import UnavailableError
@@ -42,6 +43,7 @@ class RelatedItems:
         self._engine = Engine.of(settings)
         self._waiting: dict[str, bytes | None] = {}
         self._turn = asyncio.Lock()
+        self._compiled = False
         self._loaded: Path | None = None
         self._looked = -LOOK_SECONDS
 
@@ -69,6 +71,9 @@ class RelatedItems:
     async def _ask(self, question: Callable[[Engine], T]) -> T:
         """One at a time, on a thread: the engine is no place for two, and a restore may take a second."""
         async with self._turn:
+            if not self._compiled and cold():  # compiling in this process would stop the loop for seconds
+                await Kernels().compile()
+            self._compiled = True
             waiting, self._waiting = self._waiting, {}
             return await asyncio.to_thread(self._answer, question, waiting)
 
