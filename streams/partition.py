@@ -199,8 +199,9 @@ class Partition:
 
     def _blocks_into(self, shard: UserShard, restored: Restored) -> Iterator[int]:
         for _, block in sorted(restored.blocks.items()):
-            with self._tools.turn.first():
-                yield shard.load_block(block)
+            with self._tools.turn.first():  # never held while others have their turn
+                number = shard.load_block(block)
+            yield number
 
     def _decide_from(self, restored: Restored) -> int:
         return 0 if restored.checkpoint is None else restored.checkpoint.decide_from

@@ -189,6 +189,9 @@ async def test_a_checkpoint_in_slices_is_one_state(deployment, monkeypatch):
                 await compare_with_a_fold(hasty, partition)
     total = sum([await compare_with_a_fold(hasty, partition) for partition in range(2)])
     assert total == people * rounds
+    async with worker(hasty) as app:  # takes over both partitions at once, a block at a time
+        await eventually(lambda: len(app.runtime.users.partitions) == 2 and app.runtime.users.ready)
+        assert sum(len(p.shard) for p in app.runtime.users.partitions) == people
 
 
 async def compare_with_a_fold(settings: Settings, partition: int) -> int:
