@@ -81,8 +81,15 @@ def sentence(rows: list[Dropped], whole: float) -> str:
     >>> sentence([Dropped(without="factors", last_half=0.0, **figures)], 0.1)
     'Left out one by one, what is missed beyond chance: factors (-10.0 %).'
     """
-    missed = sorted((row for row in rows if row.high < 0), key=lambda row: row.difference)
-    if not missed or whole <= 0:
+    missed = _named([row for row in rows if row.high < 0], whole)
+    better = _named([row for row in rows if row.low > 0], whole)
+    if not missed and not better:
         return "Left out one by one, no part is missed beyond chance: each is stood in for by the others."
-    text = ", ".join(f"{row.without} ({100 * row.difference / whole:+.1f} %)" for row in missed)
-    return f"Left out one by one, what is missed beyond chance: {text}."
+    said = [f"what is missed beyond chance: {missed}"] if missed else []
+    said += [f"without which the list is better beyond chance: {better}"] if better else []
+    return f"Left out one by one, {'; '.join(said)}."
+
+
+def _named(rows: list[Dropped], whole: float) -> str:
+    rows = sorted(rows, key=lambda row: -abs(row.difference))
+    return ", ".join(f"{row.without} ({100 * row.difference / max(whole, 1e-12):+.1f} %)" for row in rows)

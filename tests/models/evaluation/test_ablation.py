@@ -41,6 +41,8 @@ def test_a_difference_is_paired_and_signed():
     assert row.hit_rate == 1.0
     assert "factors (-18.5 %)" in sentence([row], 1.0)
     assert "no part is missed" in sentence([dropped("factors", whole, whole)], 1.0)
+    harmful = dropped("repeats", less, whole)
+    assert "is better beyond chance: repeats (+22.6 %)" in sentence([harmful], less.mean("fused"))
 
 
 def test_walks_of_different_events_are_refused():
