@@ -89,11 +89,10 @@ def trends(
     popularity: Popularity, maps: SlotMaps, live: UInt8, items: Interner, k: int
 ) -> tuple[TrendingItem, ...]:
     """Rising items, the surest first (``models/trending.py`` says how); delisted ones are left out."""
-    ends = [0, len(popularity.half) - 1]
     known = min(len(popularity.count()), len(maps.item_of))
     with np.errstate(under="ignore"):
-        mass = np.exp2(popularity.arena["key"][:known, ends] - popularity.offsets()[ends])
-    found = rising(mass, popularity.half[ends], int(popularity.clock[0]))
+        mass = np.exp2(popularity.arena["key"][:known] - popularity.offsets())
+    found = rising(mass, popularity.half, int(popularity.clock[0]))
     slots = maps.item_of[found.item]
     shown = np.flatnonzero(live[slots] == 1)[:k]
     return tuple(

@@ -1,10 +1,10 @@
 """Rising items: more attention of late than they usually get, beyond chance.
 
-Method: an upper-tail Poisson test per item, by Chernoff's bound, corrected for the number of items
-(Bonferroni).  Popularity keeps exponentially decayed masses; the one of the longest half-life says what
-an item usually gets, the one of the shortest what it got of late.  A decayed sum with weights ``w``
-behaves like ``sum(w) / sum(w ** 2)`` times as many whole events, so both are scaled by this; then, with
-``y`` events where ``e`` were expected, ``P(Y >= y) <= exp(-(y * log(y / e) - y + e))``.
+Method: upper-tail Poisson tests per item, by Chernoff's bound, corrected for their number (Bonferroni).
+Popularity keeps exponentially decayed masses; the one of the longest half-life says what an item usually
+gets, the shorter ones what it got of late: a burst shows at the shortest, a slow rise at the next.  A
+decayed sum with weights ``w`` behaves like ``sum(w) / sum(w ** 2)`` times as many whole events, so both
+are scaled by this; then, with ``y`` events where ``e`` were expected, ``P(Y >= y) <= exp(-(y * log(y / e) - y + e))``.
 
 So one event is no trend: it is less than ``FLOOR`` recent events, and of many items some have one event by
 chance.  What everybody does more of is no trend either: shares of the stream are compared, not counts.
@@ -34,7 +34,7 @@ class Rising:
     evidence
         ``-log10`` of the bound, above 0.
     recent, usual
-        Decayed events of late, and how many were expected.
+        Decayed events of late, and how many were expected, at the half-life of the most evidence.
     """
 
     item: Int32
@@ -49,10 +49,9 @@ def rising(mass: Float64, half: Float64, events: int) -> Rising:
     Parameters
     ----------
     mass
-        Decayed events of every item at the short and at the long half-life, shape (items, 2); row 0 is
-        nobody.
+        Decayed events of every item at each half-life, shape (items, h); row 0 is nobody.
     half
-        Both half-lives, in events of the stream, shape (2,).
+        The half-lives, in events of the stream, ascending, shape (h,); the last says what is usual.
     events
         Of the stream so far.
 
@@ -63,16 +62,18 @@ def rising(mass: Float64, half: Float64, events: int) -> Rising:
     array([1], dtype=int32)
     """
     weights, squares = totals(half, events), totals(half / 2.0, events)
-    known = np.flatnonzero(mass[:, 1] > 0.0)
-    recent, usual = mass[known, 0], mass[known, 1] * (weights[0] / max(weights[1], 1.0))
-    scale = weights[0] / max(squares[0], 1e-12)
+    known = np.flatnonzero(mass[:, -1] > 0.0)
+    recent, usual = mass[known, :-1], mass[known, -1:] * (weights[:-1] / max(weights[-1], 1.0))
+    scale = weights[:-1] / np.maximum(squares[:-1], 1e-12)
     y, e = recent * scale, usual * scale
     with np.errstate(divide="ignore", invalid="ignore"):
-        bound = np.where(y > e, y * np.log(y / e) - y + e, 0.0)
-    sure = (recent >= FLOOR) & (bound > np.log(max(len(known), 1) / ALARM))
-    order = np.lexsort((known[sure], -bound[sure]))
-    at = np.flatnonzero(sure)[order]
-    return Rising(known[at].astype(np.int32), bound[at] / np.log(10.0), recent[at], usual[at])
+        bound = np.where((y > e) & (recent >= FLOOR), y * np.log(y / e) - y + e, 0.0)
+    rows, at = np.arange(len(known)), bound.argmax(axis=1)
+    best = bound[rows, at]
+    sure = np.flatnonzero(best > np.log(max(bound.size, 1) / ALARM))
+    sure = sure[np.lexsort((known[sure], -best[sure]))]
+    at = at[sure]
+    return Rising(known[sure].astype(np.int32), best[sure] / np.log(10.0), recent[sure, at], usual[sure, at])
 
 
 def totals(half: Float64, events: int) -> Float64:

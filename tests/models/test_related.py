@@ -109,7 +109,7 @@ def test_even_streams_raise_few_alarms():
     By the binomial law: more than 25 of 200 at 5 % has probability 2e-5.
     """
     rng = np.random.default_rng(7)
-    half, share = np.array([200.0, 5_000.0]), 1.0 / np.arange(1, 301)
+    half, share = np.array([200.0, 1_000.0, 5_000.0]), 1.0 / np.arange(1, 301)
     alarms = 0
     for _ in range(200):
         stream = 1 + rng.choice(300, 20_000, p=share / share.sum())
@@ -130,6 +130,21 @@ def test_a_risen_item_is_found_beside_popular_ones():
     assert found.recent[0] / found.usual[0] > 5
 
 
+def test_a_slow_rise_shows_at_the_longer_of_the_short_half_lives():
+    """A share that goes from 0.1 % to 1 % over 2,500 events, thirty times: mostly found, else rarely."""
+    share, found = 1.0 / np.arange(1, 301), {2: 0, 3: 0}
+    for seed in range(30):
+        rng = np.random.default_rng(seed)
+        before = 1 + rng.choice(300, 20_000, p=share / share.sum())
+        late = np.where(rng.random(2_500) < 0.01, 200, 1 + rng.choice(300, 2_500, p=share / share.sum()))
+        stream = np.concatenate([before, late])
+        for half in ([200.0, 30_000.0], [200.0, 1_000.0, 30_000.0]):
+            named = rising(decayed(stream, 301, half), np.array(half), len(stream)).item.tolist()
+            found[len(half)] += named == [200]
+    assert found[3] >= 24
+    assert found[2] <= 12
+
+
 def test_nothing_rises_before_there_was_anything():
     """An engine that has learned nothing, and a stream shorter than the short half-life."""
     assert Engine(EngineSettings()).trending().items == ()
@@ -148,7 +163,7 @@ def test_masses_are_those_of_popularity(small_engine):
     total = totals(half, int(engine.popularity.clock[0]))
     slot = engine.log.items.lookup("i7")
     mass = 2.0 ** (engine.popularity.arena["key"][slot] - engine.popularity.offsets())
-    assert item.recent == pytest.approx(mass[0])
+    assert item.recent == pytest.approx(mass[0])  # a burst: at the shortest half-life
     assert item.usual == pytest.approx(mass[-1] * total[0] / total[-1])
 
 
