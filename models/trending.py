@@ -4,7 +4,8 @@ Method: upper-tail Poisson tests per item, by Chernoff's bound, corrected for th
 Popularity keeps exponentially decayed masses; the one of the longest half-life says what an item usually
 gets, the shorter ones what it got of late: a burst shows at the shortest, a slow rise at the next.  A
 decayed sum with weights ``w`` behaves like ``sum(w) / sum(w ** 2)`` times as many whole events, so both
-are scaled by this; then, with ``y`` events where ``e`` were expected, ``P(Y >= y) <= exp(-(y * log(y / e) - y + e))``.
+are scaled by this; then, with ``y`` events where ``e`` were expected,
+``P(Y >= y) <= exp(-(y * log(y / e) - y + e))``.
 
 So one event is no trend: it is less than ``FLOOR`` recent events, and of many items some have one event by
 chance.  What everybody does more of is no trend either: shares of the stream are compared, not counts.
