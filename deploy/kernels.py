@@ -18,6 +18,8 @@ log = logging.getLogger(__name__)
 
 WORTH_TELLING_SECONDS = 5.0
 POLL_SECONDS = 0.1
+FEW = 0.1
+"""Share of kernels that may be compiled on the thread: for fewer a child is not worth its start."""
 
 
 def cold() -> list[str]:
@@ -40,7 +42,7 @@ class Kernels:
     async def compile(self) -> float:
         """Return when every kernel is compiled and loaded; how long it took, s."""
         started = perf_counter()
-        if cold():
+        if len(cold()) > FEW * len(KERNELS):
             await _fill_cache()
         await _load()
         self._reason = None

@@ -5,6 +5,7 @@ Compiled code is cached beside the sources (or in ``NUMBA_CACHE_DIR``); a second
 
 import numpy as np
 
+from models.components.nearest import InvertedFile
 from models.engine import Engine, ListRequest
 from models.policy.safe import safe_lists
 from models.users.shard import UserShard
@@ -36,6 +37,7 @@ def warm() -> int:
     later: list[Event] = [*decisions, *(_answer(n, d) for n, d in enumerate(decisions, 50))]
     _learn(engine, engine.observe(shard, later, _offsets(40, len(later)), broker_ts=_times(50, len(later))))
     _ask_for_special_lists(engine, shard)
+    _grow_large(engine, shard)
     _outlive_a_history(engine, shard)
     restored = engine.open_shard(0)
     restored.load_checkpoint(shard.encode_checkpoint())
@@ -56,6 +58,15 @@ def _ask_for_special_lists(engine: Engine, shard: UserShard) -> None:
     engine.recommend(special, now=START + 60 * MINUTE, seed=2)
     popular, start, banned = (np.array(a, np.int32) for a in (range(1, 9), [0, 2], [3, 4]))
     safe_lists(popular, np.zeros(8), start, banned, 8, engine.fusion.part_names)
+
+
+def _grow_large(engine: Engine, shard: UserShard) -> None:
+    """What only large shops need: lists from cells of similar items."""
+    engine.factors.index = InvertedFile(engine.settings.factors, exact=4, small=4)
+    clicks: list[Event] = [_event(n) for n in range(60, 100)]
+    _learn(engine, engine.observe(shard, clicks, _offsets(shard.applied + 1, 40), broker_ts=_times(60, 40)))
+    engine.recommend([ListRequest(shard, "u0", 3, "l0")], now=START + 100 * MINUTE, seed=3)
+    engine.transitions.neighbours(1)
 
 
 def _outlive_a_history(engine: Engine, shard: UserShard) -> None:
