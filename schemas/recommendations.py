@@ -9,7 +9,10 @@ from schemas.ids import EventKey, ItemKey, Millis, UserKey
 
 Probability = Annotated[float, Meta(gt=0, le=1)]
 
-RUNGS = ("full", "no-vectors", "last-good", "segment-popular", "global-popular")
+NOTHING = "nothing"
+"""The last rung: there is no item that may be listed, and ``reason`` says so."""
+
+RUNGS = ("full", "no-vectors", "last-good", "segment-popular", "global-popular", NOTHING)
 """The degradation ladder, best first; every list says on which rung it was made."""
 
 

@@ -12,10 +12,11 @@ from models.interning import Interner
 from models.policy.sampling import FREE, PIN, Drawn, Script
 from models.policy.utility import BOOST, CONTROL, DIVERSITY, EXPLORATION, NOVELTY, Weighed
 from schemas.events import Decision, DecisionContext
-from schemas.recommendations import Because, Recommendation, RecommendedItem, Timings
+from schemas.recommendations import NOTHING, Because, Recommendation, RecommendedItem, Timings
 from schemas.signals import Float64, Int32, Int64
 
 PINNED_PARTS = {"pin": 0.0}
+EMPTY = "no item is known that may be listed: describe items, or widen the request"
 
 
 class Asked(Protocol):
@@ -95,8 +96,8 @@ def assemble(
                 policy=header.policies[n],
                 epoch=header.epoch,
                 model=header.model,
-                rung=header.rung,
-                reason=header.reason if not dropped[n] else _left_out(header.reason, dropped[n]),
+                rung=header.rung if slots[n] else NOTHING,
+                reason=_reason(header.reason, dropped[n], empty=not slots[n]),
                 timings=Timings(event=request.event_ts),
                 restricted=request.special,
             ),
@@ -109,6 +110,13 @@ def assemble(
 def _decision_id(salt: str, request: Asked, chosen: Sequence[RecommendedItem]) -> str:
     text = "\n".join([salt, request.trigger_id, request.user_id, *[i.item_id for i in chosen]])
     return blake2b(text.encode(), digest_size=16).hexdigest()
+
+
+def _reason(reason: str | None, dropped: int, *, empty: bool) -> str | None:
+    """Why a list is not what it could be; None for a list that lacks nothing."""
+    if empty and not dropped:
+        return EMPTY
+    return _left_out(reason, dropped) if dropped else reason
 
 
 def _left_out(reason: str | None, count: int) -> str:

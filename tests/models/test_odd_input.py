@@ -80,7 +80,9 @@ def test_an_empty_engine_answers():
     ranked = engine.rank([ListRequest(shard=shard, user_id="anybody", k=10)], now=NOW)
     assert len(ranked.slot) == 0
     request = ListRequest(shard=shard, user_id="x", k=3, candidates=("a", "b"), filters={"category": "c"})
-    assert engine.recommend([request], now=NOW, seed=1)[0].recommendation.items == ()
+    answer = engine.recommend([request], now=NOW, seed=1)[0].recommendation
+    assert (answer.items, answer.rung) == ((), "nothing")
+    assert answer.reason == "no item is known that may be listed: describe items, or widen the request"
     engine.learn(engine.observe(shard, [], np.zeros(0, np.int64), broker_ts=np.zeros(0, np.int64)))
     twin, _ = new_engine()
     twin.restore(engine.snapshot())

@@ -22,6 +22,7 @@ RUNG_WORDS = {
     "last-good": "the last good list",
     "segment-popular": "popular in the segment",
     "global-popular": "popular everywhere",
+    "nothing": "no item to list",
 }
 
 VERDICT_WORDS = {
