@@ -6,6 +6,8 @@ import numpy as np
 import numpy.typing as npt
 
 Array = npt.NDArray[Any]
+GENTLE = 65_536
+"""From so many rows on, room that may never be used costs more than copying sooner."""
 
 
 class Arena:
@@ -41,10 +43,11 @@ class Arena:
         return self._arrays[name]
 
     def reserve(self, rows: int) -> None:
-        """Make room for at least ``rows`` rows; amortised by doubling."""
+        """Make room for at least ``rows`` rows; amortised by doubling, past 65,536 rows by eighths."""
         if rows <= self.capacity:
             return
-        capacity = max(rows, 2 * self.capacity, 64)
+        more = self.capacity if self.capacity < GENTLE else self.capacity // 8
+        capacity = max(rows, self.capacity + more, 64)
         for name, old in self._arrays.items():
             new = np.full((capacity, *old.shape[1:]), self._fill[name], old.dtype)
             new[: len(old)] = old

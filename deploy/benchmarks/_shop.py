@@ -4,10 +4,16 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from models.engine import Engine
+from models.users.shard import UserShard
 from schemas.events import Click
+from schemas.settings import EngineSettings, ExperimentSettings
 from schemas.signals import Float64, Int64
 
 START = 1_700_000_000_000
+RUN = 1000
+PROBES = 5000
+"""From which the head learns, about, whatever the length of the log."""
 TOPIC = 100
 """Items per topic, on average."""
 TASTES = 3
@@ -103,3 +109,17 @@ def _fan(tastes: Int64, topic: Int64, rng: np.random.Generator) -> Int64:
     at = low + (rng.random(len(topic)) * (high - low)).astype(np.int64)
     anybody = rng.integers(0, len(tastes), len(topic))
     return np.where(high > low, order[np.minimum(at, len(order) - 1)] // tastes.shape[1], anybody)
+
+
+def settled(n_items: int, events: int, people: int) -> tuple[Engine, UserShard, int]:
+    """An engine that has lived through a shop's log, its shard, and the time after it, ms."""
+    engine = Engine(
+        EngineSettings(probe_share=min(1.0, PROBES / events)),
+        experiment=ExperimentSettings(name="bench", holdout=0.0),
+    )
+    shard, log = engine.open_shard(0), shop(n_items, events, people)
+    for at in range(0, len(log), RUN):
+        part = log[at : at + RUN]
+        offsets = shard.applied + 1 + np.arange(len(part))
+        engine.learn(engine.observe(shard, part, offsets, broker_ts=np.array([e.ts for e in part])))
+    return engine, shard, log[-1].ts + 1000

@@ -5,6 +5,10 @@
 ``block_bytes_per_user`` is what the ``state`` topic keeps.  ``process_bytes_per_user`` is by how much the
 process grew for the month's crowd, allocator, growing and garbage included: ``--people 1000000`` for a true
 million.  The others do not depend on the machine.
+
+``bytes_per_item``: everything that all models hold after a Zipf-distributed stream of ten events an item
+(neighbour rows, factors, cells, counts, posteriors, ids, maps, reserve), vectors of texts aside;
+``--items 0`` leaves it out.
 """
 
 import gc
@@ -12,13 +16,15 @@ import os
 from pathlib import Path
 
 from deploy.benchmarks._crowd import settle
+from deploy.benchmarks._holdings import item_state
+from deploy.benchmarks._shop import settled
 from deploy.benchmarks.base import BenchArgs, BenchResult
 
-OPTIONS = {"people": 20_000, "seed": 0}
+OPTIONS = {"people": 20_000, "seed": 0, "items": 100_000}
 
 
 def run(args: BenchArgs) -> BenchResult:
-    """Measure user state."""
+    """Measure user state, and what models hold."""
     people = 2000 if args.short else args.whole("people")
     settle(200, 30.0, args.whole("seed"))  # compiles
     before = _resident()
@@ -33,8 +39,19 @@ def run(args: BenchArgs) -> BenchResult:
             "bytes_per_user_one_day": day.nbytes / len(day),
             "block_bytes_per_user": blocks / len(month),
             "process_bytes_per_user": grown / len(month),
+            **items_of(args),
         },
     )
+
+
+def items_of(args: BenchArgs) -> dict[str, float]:
+    """Bytes per item, in all and by part."""
+    items = args.whole("items") // (20 if args.short else 1)
+    if not items:
+        return {}
+    engine, _, _ = settled(items, 10 * items, items // 2)
+    parts = item_state(engine, items)
+    return {"bytes_per_item": sum(parts.values())} | {f"bytes_per_item_{n}": b for n, b in parts.items()}
 
 
 def _resident() -> int:
