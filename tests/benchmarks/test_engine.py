@@ -8,10 +8,9 @@ from deploy.benchmarks.base import BenchArgs
 pytestmark = pytest.mark.slow
 
 
-def figures(module, *, short: bool) -> dict[str, float]:
-    found: dict[str, float] = module.run(BenchArgs(runs=5, short=short, options=module.OPTIONS)).as_json()[
-        "figures"
-    ]
+def figures(module, *, short: bool, **options) -> dict[str, float]:
+    asked = BenchArgs(runs=5, short=short, options={**module.OPTIONS, **options})
+    found: dict[str, float] = module.run(asked).as_json()["figures"]
     return found
 
 
@@ -24,6 +23,27 @@ def test_whole_lists_cost_at_most_twenty_times_a_bare_top_ten(short):
 def test_fifteen_hundred_whole_lists_a_second(short):
     """2,000 items, batches of 64, one thread."""
     assert figures(recommend, short=short)["lists_per_second"] >= 1500
+
+
+def test_large_shops_are_searched_and_what_is_found_is_what_is_there(short):
+    """Past 20,000 items cells are searched: of the exact top ten 95 % are found.
+
+    Where the peers are installed: whole lists of one engine against top tens of a single model, and against
+    ten slots from a hundred actions.
+    """
+    found = figures(recommend, short=short, items=25_000 if short else 100_000)
+    assert found["recall"] >= 0.95
+    assert found["factors_recall"] >= 0.85
+    assert found.get("ratio_to_vowpalwabbit", 1.0) >= (1.0 if short else 1.5)
+    if not short:
+        assert found.get("ratio_to_implicit", 1.0) >= 0.5
+
+
+@pytest.mark.absolute
+def test_ten_times_the_items_cost_half_as_much_again():
+    """Cost of a list at 100,000 items against 10,000."""
+    small = figures(recommend, short=False, items=10_000)["lists_per_second"]
+    assert small / figures(recommend, short=False, items=100_000)["lists_per_second"] <= 1.5
 
 
 @pytest.mark.absolute

@@ -12,6 +12,13 @@ def test_a_person_costs_less_than_600_bytes() -> None:
     assert found["bytes_per_user"] <= 600
 
 
+@pytest.mark.slow
+def test_an_item_costs_less_than_four_kilobytes(short: bool) -> None:
+    """All that models hold after ten events an item, 100,000 items (short: 5,000), vectors aside."""
+    found = memory.run(BenchArgs(options={**memory.OPTIONS, "people": 2000}, short=short)).figures
+    assert found["bytes_per_item"] <= 4096
+
+
 @pytest.mark.absolute
 def test_a_million_people_are_back_within_10_cpu_seconds() -> None:
     """From blocks in memory to a shard that answers."""
