@@ -22,7 +22,7 @@ from models.experiments import Experiment
 from models.explain import Reasons
 from models.fold import FoldLog, Rows
 from models.fusion.candidates import Union
-from models.fusion.fusion import Fusion, Opinions
+from models.fusion.fusion import FIXED, Fusion, Opinions
 from models.fusion.head import Head
 from models.fusion.scoreboard import Scoreboard
 from models.fusion.scored import ScoredLists
@@ -46,6 +46,7 @@ from schemas.settings import (
     EngineSettings,
     ExperimentSettings,
     PolicySettings,
+    SeenRule,
     Settings,
     UserSettings,
 )
@@ -93,7 +94,7 @@ class Engine:
         self.settings = settings
         self.users = users or UserSettings()
         self.experiment = experiment or ExperimentSettings()
-        self.exclude_seen = settings.exclude_seen
+        self.seen: SeenRule = settings.exclude_seen
         self.items = Interner()
         self.catalogue = Catalogue(self.items)
         self.popularity = Popularity()
@@ -102,9 +103,9 @@ class Engine:
         self.factors = Factors(settings.factors, seed=seed, budget=budget)
         self.repeats = Repeats()
         self.content = Content()
-        components: tuple[Component, ...] = (self.popularity, self.transitions, self.factors, self.repeats)
-        self.fusion = Fusion(components, self.content, settings.without)
-        self.head = Head(self.fusion.feature_names, self.fusion.prior(PRIOR))
+        others: tuple[Component, ...] = (self.transitions, self.factors, self.repeats)
+        self.fusion = Fusion(self.popularity, others, self.content, settings.without)
+        self.head = Head(self.fusion.feature_names, self.fusion.prior(PRIOR), fixed=FIXED)
         self.scoreboard = Scoreboard(self.fusion.columns)
         self.safe = SafePopularity()
         self.click = ClickPosterior()
@@ -112,7 +113,7 @@ class Engine:
         view = PolicyView(policy or PolicySettings(), Experiment.of(self.experiment))
         self.policy = PolicyState(view)
         own = (self.head, self.scoreboard, self.safe, self.click, self.purchase, self.policy)
-        self.log = FoldLog((*components, *own))
+        self.log = FoldLog((*self.fusion.components, *own))
         self.scorer = Scorer(self.fusion, self.head, settings.candidates)
         self.budget = ProbeBudget(settings.probe_share, settings.probes_per_second)
         self._mapped = 1
@@ -147,12 +148,13 @@ class Engine:
             return block
         at = np.searchsorted(rows.offset, applied.offsets[applied.contexts_at])
         slots, weight = rows.item[at], rows.weight[at]
-        opinions = self._opinions(contexts, np.full(len(contexts), self.exclude_seen))
+        exclude = self._usual(contexts)
+        opinions = self._opinions(contexts, exclude)
         return with_probes(
             block,
             self.items,
             self.scorer.probe(opinions, slots),
-            keep=(weight > 0) & self._fair(contexts, slots),
+            keep=(weight > 0) & _fair(contexts, slots, exclude),
             identity=(slots, contexts.user, contexts.now, rows.offset[at], weight, rows.arm[at]),
             names=(self.fusion.feature_names, self.fusion.columns),
         )
@@ -216,7 +218,7 @@ class Engine:
         contexts = contexts_of(requests, stamp.now)
         pool = view.settings.pool
         if popular is not None:
-            length = np.diff(contexts.seen_start) * self._exclude(requests)
+            length = np.diff(contexts.seen_start) * self._exclude(requests, contexts)
             banned = contexts.seen_slot[np.repeat(length > 0, np.diff(contexts.seen_start))]
             start = np.concatenate([[0], np.cumsum(length)]).astype(np.int32)
             scored = safe_lists(*popular, start, banned, pool, self.fusion.part_names)
@@ -251,7 +253,8 @@ class Engine:
 
     def opinions(self, requests: Sequence[ListRequest], *, now: int) -> Opinions:
         """What every component proposes to each person, and the candidates' features; nothing is learned."""
-        return self._opinions(contexts_of(requests, now), self._exclude(requests))
+        contexts = contexts_of(requests, now)
+        return self._opinions(contexts, self._exclude(requests, contexts))
 
     def similar(self, item: str, k: int = 10) -> SimilarItems:
         """Items that resemble an item, best first; it need not be listed itself, they are.
@@ -304,6 +307,13 @@ class Engine:
         self.content.unembed(self.items.lookup_many(item_ids))
 
     @property
+    def exclude_seen(self) -> bool:
+        """Whether people's own items are kept off lists now: as set, or as the stream teaches."""
+        if self.seen == "auto":
+            return self.repeats.rare
+        return self.seen
+
+    @property
     def model(self) -> str:
         """Names the state of the models: how many rows they learned from."""
         return f"r{self.log.rows_learned}"
@@ -341,15 +351,6 @@ class Engine:
     def _opinions(self, contexts: Contexts, exclude: Bool, only: Union | None = None) -> Opinions:
         return self.scorer.opinions(contexts, exclude, (len(self.log.items), len(self.items)), only)
 
-    def _fair(self, contexts: Contexts, items: Int32) -> Bool:
-        """Probes of items that the list could have held: where own items are excluded, not those."""
-        fair = items > 0
-        if self.exclude_seen:
-            for u in np.flatnonzero(fair):
-                seen = contexts.seen_slot[contexts.seen_start[u] : contexts.seen_start[u + 1]]
-                fair[u] = not (seen == items[u]).any()
-        return fair
-
     def _map_new(self) -> None:
         """Give universe slots to ids that the log brought."""
         known = len(self.log.items)
@@ -365,12 +366,21 @@ class Engine:
         self.scorer.maps.reserve(len(self.log.items), len(self.items))
         self.scorer.maps.set_live(slots, self.catalogue.live()[slots])
 
-    def _exclude(self, requests: Sequence[ListRequest]) -> Bool:
-        usual = self.exclude_seen
-        return np.array([usual if r.exclude_seen is None else r.exclude_seen for r in requests])
+    def _usual(self, contexts: Contexts) -> Bool:
+        """Whether each person's own items are kept off their lists, unless a request says otherwise.
+
+        Where the stream decides, a person who has had half of all items sees them again: better than nothing.
+        """
+        few = 2 * np.diff(contexts.seen_start) < len(self.items)
+        return np.asarray(few & self.exclude_seen if self.seen == "auto" else np.full(len(few), self.seen))
+
+    def _exclude(self, requests: Sequence[ListRequest], contexts: Contexts) -> Bool:
+        asked = [r.exclude_seen for r in requests]
+        usual = self._usual(contexts).tolist()
+        return np.array([u if a is None else a for u, a in zip(usual, asked, strict=True)], np.bool_)
 
     def _score(self, requests: Sequence[ListRequest], contexts: Contexts, length: int) -> ScoredLists:
-        exclude = self._exclude(requests)
+        exclude = self._exclude(requests, contexts)
         only = self._only(requests, contexts, exclude)
         opinions = self._opinions(contexts, exclude, only)
         return self.scorer.rank(opinions, length, self.safe)
@@ -409,3 +419,12 @@ class Engine:
             matching = self.catalogue.matching(request.filters)
             slots = matching if slots is None else np.intersect1d(slots, matching)
         return np.zeros(0, np.int32) if slots is None else slots.astype(np.int32)
+
+
+def _fair(contexts: Contexts, items: Int32, exclude: Bool) -> Bool:
+    """Probes of items that the list could have held: where own items are excluded, not those."""
+    fair = items > 0
+    for u in np.flatnonzero(fair & exclude):
+        seen = contexts.seen_slot[contexts.seen_start[u] : contexts.seen_start[u + 1]]
+        fair[u] = not (seen == items[u]).any()
+    return fair

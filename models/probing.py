@@ -9,12 +9,13 @@ import numpy.typing as npt
 
 from models.components.base import mix
 from models.fold import take
+from models.fusion.fusion import SAMPLED
 from models.interning import Interner
 from models.jit import kernel
 from models.scoring import Bool, ProbeScores
 from schemas.events import Click, Event, Feedback, Purchase
 from schemas.ids import stable_hash
-from schemas.signals import Int32, Int64, ProbeRows, SignalBlock, UInt8
+from schemas.signals import Float32, Int32, Int64, ProbeRows, SignalBlock, UInt8
 
 _SHARE = 2.0**64
 SAMPLE: Final = 64
@@ -85,6 +86,9 @@ def with_probes(
     item, user, ts, offset, weight, arm = identity
     opinions = probe.opinions
     chosen, start, target = thin(opinions.union.start, opinions.union.item, probe.target, offset)
+    features = opinions.features[chosen]
+    if SAMPLED in names[0]:
+        stand_for(opinions.union.start, start, target, features[:, names[0].index(SAMPLED)])
     rows = ProbeRows(
         item=item,
         user=user,
@@ -95,7 +99,7 @@ def with_probes(
         target=target,
         cand_start=start,
         cand_item=opinions.union.item[chosen],
-        features=opinions.features[chosen],
+        features=features,
         ranks=probe.ranks,
         maturity=opinions.maturity,
         gap=opinions.gap,
@@ -117,6 +121,16 @@ def thin(start: Int32, item: Int32, target: Int32, offset: Int64) -> tuple[Int32
     kept, new_start, new_target = np.empty(len(item), np.int32), np.zeros_like(start), target.copy()
     n = _thin(start, item, target, offset, kept, new_start, new_target)
     return kept[:n], new_start, new_target
+
+
+@kernel
+def stand_for(start: Int32, new_start: Int32, target: Int32, out: Float32) -> None:
+    """Logarithm of how many candidates each sampled one stands for; the item that came, for itself."""
+    for u in range(len(start) - 1):
+        size = start[u + 1] - start[u]
+        out[new_start[u] : new_start[u + 1]] = np.log(max(size / SAMPLE, 1.0))
+        if target[u] >= 0:
+            out[new_start[u] + target[u]] = 0.0
 
 
 @kernel

@@ -141,6 +141,9 @@ class UserSettings(_Section, frozen=True, kw_only=True):
     open_total: Count = 200_000
 
 
+SeenRule = bool | Literal["auto"]
+
+
 class EngineSettings(_Section, frozen=True, kw_only=True):
     """What the engine learns and how lists are scored.
 
@@ -156,7 +159,8 @@ class EngineSettings(_Section, frozen=True, kw_only=True):
         Rows that the factors learn per second of event time; of a faster stream a hash-chosen share.
         Everything that counts learns every row.
     exclude_seen
-        Never list what a person already had.
+        Never list what a person already had: ``true``, ``false``, or ``"auto"``: while fewer than one event
+        in a hundred, of people with a history, is of an item that they had before.
     seed
         Of all initial values; the same seed and log give the same models.
     without
@@ -168,7 +172,7 @@ class EngineSettings(_Section, frozen=True, kw_only=True):
     probe_share: Share = 1.0
     probes_per_second: Positive = 200.0
     gradient_rows_per_second: Positive = 2000.0
-    exclude_seen: bool = False
+    exclude_seen: SeenRule = "auto"
     seed: int = 0
     without: tuple[str, ...] = ()
 
@@ -277,7 +281,8 @@ class EncoderSettings(_Section, frozen=True, kw_only=True):
     device
         ``"auto"``: a GPU if torch sees one.
     sub_tokens, max_tokens
-        Padded tokens of one forward pass, and tokens of one take from the queue.
+        Padded tokens of one forward pass, and tokens of one take from the queue; 0: as the device works
+        best (256 and 512 on a CPU, 16,384 and 32,768 on a GPU).
     precision
         ``"auto"``: bfloat16 where the hardware computes in it and it agrees with float32.  Part of the
         vectors' version: a fleet of mixed hosts sets it.
@@ -286,8 +291,8 @@ class EncoderSettings(_Section, frozen=True, kw_only=True):
     """
 
     model: str = "minilm"
-    sub_tokens: Count = 256
-    max_tokens: Count = 512
+    sub_tokens: Annotated[int, Meta(ge=0)] = 0
+    max_tokens: Annotated[int, Meta(ge=0)] = 0
     device: Literal["auto", "cpu", "cuda"] = "auto"
     precision: Literal["auto", "fp32", "bf16"] = "auto"
     memory_bytes: Annotated[int, Meta(ge=0)] = 64 << 20

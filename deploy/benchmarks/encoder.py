@@ -90,7 +90,7 @@ def run(args: BenchArgs) -> BenchResult:
 def padding(encoder: Encoder, texts: Sequence[str], cut: Callable[..., list[list[int]]]) -> float:
     """The share of computed tokens that are padding."""
     lengths = [len(tokens) for tokens in encoder.tokenize(texts)]
-    return 1 - sum(lengths) / padded(lengths, cut(lengths, EncoderSettings().sub_tokens))
+    return 1 - sum(lengths) / padded(lengths, cut(lengths, encoder.pass_tokens))
 
 
 def _round(

@@ -63,7 +63,7 @@ def answer_all(plan: Plan) -> None:
 def _react(session: Session, message: _Recommend | _Observe | _Describe) -> dict[str, Any]:
     match message:
         case _Recommend():
-            session.engine.exclude_seen = message.exclude_seen
+            session.engine.seen = message.exclude_seen
             k = min(max(message.k, 1), 1000)
             items = session.recommend(message.user, k, message.t, exclude_seen=message.exclude_seen)
             return {"items": items}

@@ -30,7 +30,7 @@ class Content:
 
     name = "content"
     columns: tuple[str, ...] = ("content",)
-    extras: tuple[str, ...] = ()
+    extras: tuple[str, ...] = ("content_last",)
 
     def __init__(self) -> None:
         self.texts = HashedTexts()
@@ -125,12 +125,13 @@ class Content:
         return items, values
 
     def scores(self, queries: Queries, start: Int32, item: Int32) -> Float32:
-        """Cosines of given items."""
-        out = np.zeros((len(item), 1), np.float32)
+        """Of given items: agreement with the profile, and cosine to the newest item alone."""
+        out = np.zeros((len(item), 2), np.float32)
         if self:
             arena = self._serving()
             arena.reserve(queries.n_items)
-            _scores(self._profiles(queries, arena), arena["vector"], start, item, out)
+            for column, window in enumerate((WINDOW, 1)):
+                _scores(self._profiles(queries, arena, window), arena["vector"], start, item, out[:, column])
         return out
 
     def _serving(self) -> Arena:
@@ -139,9 +140,9 @@ class Content:
             return self.encoded
         return self.hashed
 
-    def _profiles(self, queries: Queries, arena: Arena) -> Float32:
+    def _profiles(self, queries: Queries, arena: Arena, window: int = WINDOW) -> Float32:
         out = np.zeros((len(queries), arena["vector"].shape[1]), np.float32)
-        _profile((queries.start, queries.item, queries.kind), arena["vector"], out)
+        _profile((queries.start, queries.item, queries.kind), arena["vector"], window, out)
         return out
 
     def _place(self, slot: int, tokens: Int32) -> None:
@@ -162,11 +163,11 @@ class Content:
 
 
 @fast_kernel
-def _profile(x: tuple[Int32, Int32, UInt8], vector: Float32, out: Float32) -> None:
+def _profile(x: tuple[Int32, Int32, UInt8], vector: Float32, window: int, out: Float32) -> None:
     start, item, kind = x
     for u in range(len(start) - 1):
         weight = np.float32(1.0)
-        for j in range(start[u], min(start[u + 1], start[u] + WINDOW)):
+        for j in range(start[u], min(start[u + 1], start[u] + window)):
             if not ignored(kind[j]):
                 out[u] += weight * vector[item[j]]
             weight *= np.float32(DECAY)
@@ -212,4 +213,4 @@ def _scores(profile: Float32, vector: Float32, start: Int32, item: Int32, out: F
             v = np.float32(0.0)
             for j in range(profile.shape[1]):
                 v += profile[u, j] * vector[item[p], j]
-            out[p, 0] = v
+            out[p] = v

@@ -18,6 +18,8 @@ from schemas.snapshots import checksum, pack, unpack
 
 RECENT: Final = 20
 LONG: Final = 50
+STEEPEST: Final = 15.0
+"""Bound of the logit that the head sees."""
 FIRST: Final = 1e-3
 """Adagrad's accumulators start here: with 0 an item's first, random gradient would move it a whole step."""
 
@@ -40,7 +42,7 @@ class Step:
     decay: float = 0.75
     tau: float = 300.0
     floor: float = 0.3
-    negatives: int = 200
+    negatives: int = 400
 
 
 class Factors:
@@ -56,7 +58,7 @@ class Factors:
     VERSION = 3
     name = "factors"
     columns: tuple[str, ...] = ("factors",)
-    extras: tuple[str, ...] = ()
+    extras: tuple[str, ...] = ("factors_logit",)
 
     def __init__(
         self,
@@ -145,9 +147,9 @@ class Factors:
         return items, values
 
     def scores(self, queries: Queries, start: Int32, item: Int32) -> Float32:
-        """Scores of given items."""
+        """Scores of given items, and the same as they are: log-probabilities up to a constant."""
         self.reserve(queries.n_items)
-        out = np.zeros((len(item), 1), np.float32)
+        out = np.zeros((len(item), 2), np.float32)
         _scores(self.vectors(queries), self.arena["q"], self.arena["bias"], start, item, out)
         return out
 
@@ -402,3 +404,4 @@ def _scores(vectors: Float32, q: Float32, bias: Float32, start: Int32, item: Int
     for u in range(len(vectors)):
         for p in range(start[u], start[u + 1]):
             out[p, 0] = _dot(vectors[u], q[item[p]]) + bias[item[p]]
+            out[p, 1] = min(max(out[p, 0], -STEEPEST), STEEPEST)

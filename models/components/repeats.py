@@ -14,8 +14,13 @@ from schemas.snapshots import checksum, pack, unpack
 
 BINS: Final = 32
 COUNTS: Final = 4
-WINDOW: Final = 50
+WINDOW: Final = 100
 FLOOR: Final = -12.0
+HALF_LIFE: Final = 2000.0
+"""Events of the share of repetitions."""
+RARE: Final = 0.01
+ENOUGH: Final = 200.0
+"""Events that must be seen before repetition is called rare."""
 
 
 class Repeats:
@@ -29,7 +34,7 @@ class Repeats:
     Extras: whether the item is the person's own, and its log hazard (scaled) if so.
     """
 
-    VERSION = 1
+    VERSION = 2
     name = "repeats"
     columns: tuple[str, ...] = ("repeats",)
     extras: tuple[str, ...] = ("own", "own_hazard")
@@ -37,6 +42,7 @@ class Repeats:
     def __init__(self) -> None:
         self.trials = np.zeros((BINS, COUNTS))
         self.hits = np.zeros((BINS, COUNTS))
+        self.share = np.zeros(2)
         self.arena = Arena()
         self.arena.declare("hits", np.float64)
         self.arena.declare("expected", np.float64)
@@ -51,9 +57,16 @@ class Repeats:
             (x.item, x.weight, x.ctx_start, x.ctx_item, x.ctx_gap, x.ctx_kind),
             (self.trials, self.hits),
             (a["hits"], a["expected"]),
+            (x.repeat, self.share),
             a["seen"],
         )
         self.high = 1 + max(self.high - 1, int(x.ctx_item.max(initial=0)))
+
+    @property
+    def rare(self) -> bool:
+        """Whether people with a history hardly ever take an item again."""
+        repeated, all_events = self.share
+        return bool(all_events >= ENOUGH and repeated < RARE * all_events)
 
     def candidates(self, queries: Queries, k: int) -> tuple[Int32, Float32]:
         """The person's own items, by hazard."""
@@ -94,7 +107,7 @@ class Repeats:
         return pack(
             self.name,
             self.VERSION,
-            {**arrays, "bin_trials": self.trials, "bin_hits": self.hits},
+            {**arrays, "bin_trials": self.trials, "bin_hits": self.hits, "share": self.share},
             {"high": self.high},
         )
 
@@ -102,6 +115,7 @@ class Repeats:
         """Become what ``snapshot`` wrote."""
         arrays, meta = unpack(data, self.name, self.VERSION)
         self.trials, self.hits = arrays.pop("bin_trials"), arrays.pop("bin_hits")
+        self.share = arrays.pop("share")
         self.arena.load(arrays)
         self.high = meta["high"]
 
@@ -126,15 +140,22 @@ def _learn(
     x: tuple[Int32, Float32, Int32, Int32, Float32, UInt8],
     bins: tuple[Float64, Float64],
     ratio: tuple[Float64, Float64],
+    own_again: tuple[UInt8, Float64],
     seen: Int32,
 ) -> None:
+    """``own_again``: which rows are of own items, and decayed numbers of those, and of all after a first."""
     item, weight, ctx_start, ctx_item, ctx_gap, ctx_kind = x
     trials, hits = bins
     item_hits, item_expected = ratio
+    repeat, share = own_again
+    keep = 0.5 ** (1.0 / HALF_LIFE)
     for r in range(len(item)):
         if item[r] == 0 or weight[r] <= 0:
             continue
         first, end = ctx_start[r], min(ctx_start[r + 1], ctx_start[r] + WINDOW)
+        if end > first:
+            share[0] = keep * share[0] + (1.0 if repeat[r] else 0.0)
+            share[1] = keep * share[1] + 1.0
         for j in range(first, end):
             if not ignored(ctx_kind[j]):
                 seen[ctx_item[j]] += 1

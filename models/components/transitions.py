@@ -21,6 +21,8 @@ RARE: Final = 0.2
 FULL: Final = 4096.0
 """A row with a weight above this forgets a sixteenth: what is new keeps counting."""
 KEEP: Final = 15 / 16
+LOG_SCALE: Final = 1000.0
+"""Scores far below one in so many differ little in their logarithm."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,14 +67,17 @@ class Transitions:
 
     A row one of whose weights passes 4,096 forgets a sixteenth of everything, ``out`` included: what is new
     keeps counting after any number of events.
+
+    Extras: the logarithm of each score, 0 for what is not reached: unlike the score on the scale of its
+    own list it also tells a strong list from a weak one.
     """
 
     VERSION = 2
     name = "transitions"
-    extras: tuple[str, ...] = ()
 
     def __init__(self, reaches: tuple[Reach, ...] = REACHES) -> None:
         self.columns = tuple(r.name for r in reaches)
+        self.extras = tuple(f"{r.name}_log" for r in reaches)
         self.width = len(reaches)
         self.store = _steps([r.store for r in reaches], [r.store_window for r in reaches])
         self.read = _steps([r.read for r in reaches], [r.read_window for r in reaches])
@@ -121,8 +126,8 @@ class Transitions:
         return items, values
 
     def scores(self, queries: Queries, start: Int32, item: Int32) -> Float32:
-        """Scores of given items."""
-        out = np.zeros((len(item), self.width), np.float32)
+        """Scores of given items, and their logarithms."""
+        out = np.zeros((len(item), 2 * self.width), np.float32)
         self.pool.reserve(queries.n_items)
         memo = self._reach(queries)
         _gather(memo.start, memo.item, memo.value, start, item, self._scratch(queries.n_items), out)
@@ -438,6 +443,7 @@ def _gather(
     place: Int32,
     out: Float32,
 ) -> None:
+    width = reach_value.shape[1]
     for u in range(len(start) - 1):
         for p in range(start[u], start[u + 1]):
             place[item[p]] = p + 1
@@ -445,8 +451,11 @@ def _gather(
         for q in range(reach_start[u], reach_start[u + 1]):
             p = place[reach_item[q]]
             if p > 0:
-                for m in range(out.shape[1]):
+                for m in range(width):
                     out[p - 1, m] = reach_value[q, m]
+                    out[p - 1, width + m] = np.log(
+                        np.float32(1.0) + np.float32(LOG_SCALE) * reach_value[q, m]
+                    )
         for p in range(start[u], start[u + 1]):
             place[item[p]] = 0
 

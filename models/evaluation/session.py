@@ -30,7 +30,7 @@ class Session:
 
     def __init__(self, settings: EngineSettings, *, exclude_seen: bool, seed: int = 0) -> None:
         self.engine = Engine(settings, experiment=NOBODY_HELD_OUT, seed=seed)
-        self.engine.exclude_seen = exclude_seen
+        self.engine.seen = exclude_seen
         self.shard = self.engine.open_shard(0)
         self.offset = 0
         self._waiting: list[Click] = []

@@ -7,6 +7,7 @@ import numpy as np
 
 from models.components.base import Component, Queries
 from models.components.content import Content
+from models.components.popularity import Popularity
 from models.fusion.ablation import kept
 from models.fusion.candidates import Union, given, union
 from models.fusion.features import normalise
@@ -14,8 +15,17 @@ from models.fusion.head import GAP, MATURITY
 from models.fusion.ranking import crosses
 from schemas.signals import Float32, Float64, Int32, UInt8
 
-CROSSES: Final = ("new", "new_content")
-"""Of items without an event: a constant, and the content score."""
+SAMPLED: Final = "sampled"
+CROSSES: Final = ("new", "new_share", "new_content", "new_last", SAMPLED)
+"""Of items without an event: a constant, the log odds that one of them comes, the content's two scores.
+
+``sampled`` is set in probes alone: the logarithm of how many candidates a sampled one stands for.
+"""
+FIXED: Final = (SAMPLED,)
+"""Features whose weight is not learned."""
+NOVELTY_SCALE: Final = 4.0
+NEW: Final = -2.0
+"""Utility of an item without an event before the first probe, beside its ``new_share``."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -47,8 +57,8 @@ class Fusion:
 
     Parameters
     ----------
-    components
-        Folds with opinions, in fold slots.
+    popularity, others
+        Folds with opinions, in fold slots; the first one also knows which items are new.
     content
         The component that works in universe slots.
     without
@@ -56,8 +66,14 @@ class Fusion:
     """
 
     def __init__(
-        self, components: tuple[Component, ...], content: Content, without: tuple[str, ...] = ()
+        self,
+        popularity: Popularity,
+        others: tuple[Component, ...],
+        content: Content,
+        without: tuple[str, ...] = (),
     ) -> None:
+        components = (popularity, *others)
+        self.popularity = popularity
         self.components = components
         self.content = content
         parties: tuple[Component | Content, ...] = (*components, content)
@@ -74,8 +90,10 @@ class Fusion:
         self.column_part = self.part_of[: len(self.columns)]
 
     def prior(self, weight: float) -> Float64:
-        """Weights before the first probe: the same for every component's scores, 0 for what is no score."""
-        return np.where(np.arange(len(self.feature_names)) < len(self.columns), weight, 0.0)
+        """Weights before the first probe: the same for every score of a component, mostly 0 for the rest."""
+        special = {"new": NEW, SAMPLED: 1.0}
+        others = [special.get(name, 0.0) for name in self.feature_names[len(self.columns) :]]
+        return np.array([*[weight] * len(self.columns), *others])
 
     def opinions(
         self,
@@ -141,5 +159,8 @@ class Fusion:
             column += width
             features[:, extra : extra + scores.shape[1] - width] = scores[:, width:]
             extra += scores.shape[1] - width
-        crosses(slots, features, self.proposed - 1, extra)
+        content = self.proposed - 1, extra - 1
+        novelty = self.popularity.novelty(universe.n_items) / NOVELTY_SCALE
+        crosses(slots, self.popularity.count(), features, content, extra, novelty)
+        features[:, -1] = 0.0
         return features

@@ -12,12 +12,33 @@ RRF_SCALE = 60.0
 
 
 @kernel
-def crosses(slots: Int32, features: Float32, content: int, at: int) -> None:
-    """Features of items that no fold knows: whether it is one, and its content score if so."""
+def crosses(
+    slots: Int32, count: Float64, features: Float32, content: tuple[int, int], at: int, novelty: float
+) -> None:
+    """Features of items without an event, from ``at`` on; what folds say of them is taken away.
+
+    Parameters
+    ----------
+    slots
+        Fold slots of the candidates, shape (total,); 0 is unknown.
+    count
+        Events per fold slot.
+    content
+        Features of the content's score and extra; all others before ``at`` are of folds.
+    novelty
+        Log odds, scaled, that a given one of them comes.
+    """
     for p in range(len(slots)):
-        new = 1.0 if slots[p] == 0 else 0.0
-        features[p, at] = new
-        features[p, at + 1] = new * features[p, content]
+        new = slots[p] == 0 or count[slots[p]] == 0.0
+        features[p, at : at + 4] = 0.0
+        if not new:
+            continue
+        features[p, : content[0]] = 0.0
+        features[p, content[0] + 1 : content[1]] = 0.0
+        features[p, at] = 1.0
+        features[p, at + 1] = novelty
+        features[p, at + 2] = features[p, content[0]]
+        features[p, at + 3] = features[p, content[1]]
 
 
 @kernel

@@ -16,7 +16,7 @@ from models.users.pools import WIDTH, Records, wide
 from models.users.seen import Seen
 from schemas.signals import Float32, Int32, Int64, Kind, UInt8
 
-CONTEXT = 50
+CONTEXT = 100
 """Events of history that a row carries."""
 
 _CLICK, _PURCHASE, _IMPRESSION = int(Kind.CLICK), int(Kind.PURCHASE), int(Kind.IMPRESSION)

@@ -158,7 +158,7 @@ def test_popularity_follows_a_new_fashion():
     assert new[now] > old[now] + 1.5
     assert old[ever] > new[ever]
     assert popularity.candidates(after(SOURCE), 2)[0][0, now].tolist() == [NEW, OLD]
-    assert np.isfinite(popularity.arena["key"][[OLD, NEW]]).all()
+    assert np.isfinite(popularity.arena["key"][[OLD, NEW], :3]).all()
 
 
 def test_factors_follow_each_new_fashion():

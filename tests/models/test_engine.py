@@ -151,3 +151,80 @@ def test_probe_share(share):
     clicks = [Click(event_id=f"e{n}", user_id=f"u{n}", item_id=f"i{n % 9}", ts=NOW) for n in range(200)]
     block = engine.observe(shard, clicks, np.arange(200), broker_ts=np.full(200, NOW))
     assert len(block.probes) == (50 if share else 0)
+
+
+def clicks(pattern):
+    """Clicks of ten people, one a minute; ``pattern(n)`` is the item of event n."""
+    return [
+        Click(event_id=f"x{n}", user_id=f"u{n % 10}", item_id=pattern(n), ts=NOW + 60_000 * n)
+        for n in range(600)
+    ]
+
+
+@pytest.mark.parametrize(
+    ("pattern", "excluded"),
+    [(lambda n: f"once{n}", True), (lambda n: f"staple{n % 70}", False)],
+)
+def test_own_items_are_kept_off_where_nobody_takes_them_again(pattern, excluded):
+    """``exclude_seen = "auto"`` follows the stream, and a restored engine goes on so."""
+    engine = Engine(EngineSettings(factors=8))
+    assert not engine.exclude_seen
+    shard = engine.open_shard(0)
+    feed_all(engine, shard, clicks(pattern))
+    assert engine.exclude_seen is excluded
+    twin = Engine(EngineSettings(factors=8))
+    twin.restore(engine.snapshot())
+    assert twin.exclude_seen is excluded
+    assert Engine(EngineSettings(exclude_seen=True)).exclude_seen
+
+
+def feed_all(engine, shard, events):
+    """Observe and learn in runs of 50."""
+    for n in range(0, len(events), 50):
+        some = events[n : n + 50]
+        offsets = np.arange(shard.applied + 1, shard.applied + 1 + len(some))
+        engine.learn(engine.observe(shard, some, offsets, broker_ts=np.array([e.ts for e in some])))
+
+
+def test_sampled_candidates_of_a_probe_stand_for_the_rest():
+    """What a probe's candidates stand for sums to about all candidates; the item that came counts once."""
+    engine = Engine(EngineSettings(factors=8, exclude_seen=True))
+    shard = engine.open_shard(0)
+    rng = np.random.default_rng(2)
+    events = [
+        Click(event_id=f"y{n}", user_id=f"u{n % 40}", item_id=f"i{rng.integers(300)}", ts=NOW + 1000 * n)
+        for n in range(3000)
+    ]
+    feed_all(engine, shard, events[:-50])
+    offsets = np.arange(shard.applied + 1, shard.applied + 51)
+    rows = engine.observe(
+        shard, events[-50:], offsets, broker_ts=np.array([e.ts for e in events[-50:]])
+    ).probes
+    sampled = rows.features[:, engine.fusion.feature_names.index("sampled")]
+    targets = rows.cand_start[:-1][rows.target >= 0] + rows.target[rows.target >= 0]
+    assert (sampled[targets] == 0.0).all()
+    stands = np.add.reduceat(np.exp(sampled), rows.cand_start[:-1])
+    assert (stands > 100).all()
+    assert np.diff(rows.cand_start).max() < stands.min()
+
+
+def test_items_without_an_event_are_judged_by_content_alone(small_engine):
+    """What folds would say of an unknown item does not count; its content does."""
+    engine, shard = small_engine
+    engine.describe(
+        [Item(item_id="i5", title="red tea kettle"), Item(item_id="fresh", title="red tea kettle")]
+    )
+    engine.describe([Item(item_id=f"i{n}", title=f"thing {n}") for n in range(6, 20)])
+    click = Click(event_id="z", user_id="new", item_id="i5", ts=NOW)
+    engine.observe(shard, [click], np.array([shard.applied + 1]), broker_ts=np.array([NOW]))
+    request = [ListRequest(shard=shard, user_id="new", k=5, candidates=("fresh", "i6"))]
+    lists = engine.rank(request, now=NOW)
+    parts = dict(
+        zip(
+            lists.part_names,
+            lists.parts[engine.items.ids_of(lists.slot.tolist()).index("fresh")],
+            strict=True,
+        )
+    )
+    assert all(value == 0.0 for name, value in parts.items() if name != "content")
+    assert parts["content"] != 0.0

@@ -31,6 +31,11 @@ MAX_TOKENS = 256
 MAX_CHARACTERS = 64 * MAX_TOKENS
 """What the tokeniser reads of a text: far more than 256 tokens, far less than a message may hold."""
 
+PASS_TOKENS = {"cpu": 256, "cuda": 16_384}
+"""A CPU's caches want small passes; a GPU is idle in them: with 256 tokens an H200 encoded 2,900 texts a
+second where padded batches of 256 texts made 10,200.
+"""
+
 PRECISIONS: dict[Precision, torch.dtype] = {"fp32": torch.float32, "bf16": torch.bfloat16}
 
 
@@ -75,6 +80,7 @@ class MiniLM:
         self._tokenizer.enable_truncation(MAX_TOKENS)
         self._tokenizer.no_padding()
         self._model = Bert(files.weights, files.shape, dtype=PRECISIONS[precision], device=device)
+        self.pass_tokens = PASS_TOKENS[device]
         self.spec = EncoderSpec(
             model="minilm",
             weights=files.digest,

@@ -34,9 +34,9 @@ class EncoderPool:
     clock
         Seconds, monotonic; only for the observer.
     max_tokens
-        Tokens of one take from the queue.
+        Tokens of one take from the queue; 0: two passes.
     sub_tokens
-        Padded tokens of one forward pass.
+        Padded tokens of one forward pass; 0: what the first encoder works best with.
     memory_bytes
         Bound of the in-process cache.
 
@@ -51,8 +51,8 @@ class EncoderPool:
         encoders: Sequence[Encoder],
         *,
         clock: Callable[[], float],
-        max_tokens: int = 512,
-        sub_tokens: int = 256,
+        max_tokens: int = 0,
+        sub_tokens: int = 0,
         memory_bytes: int = 64 << 20,
         shared: RedisCache | None = None,
         observer: EncoderObserver | None = None,
@@ -61,16 +61,16 @@ class EncoderPool:
             raise ValueError("a pool needs at least one encoder")
         if len({encoder.spec for encoder in encoders}) > 1:
             raise ValueError("the encoders of one pool must have one spec: their vectors meet in one index")
-        if sub_tokens < 1:
-            raise ValueError(f"sub_tokens must be at least 1, got {sub_tokens}")
+        if sub_tokens < 0:
+            raise ValueError(f"sub_tokens must not be negative, got {sub_tokens}")
         self.spec = encoders[0].spec
         self._tokenizer = encoders[0]
         self._clock = clock
-        self._sub_tokens = sub_tokens
+        self._sub_tokens = sub_tokens or encoders[0].pass_tokens
         self._memory = MemoryCache(memory_bytes)
         self._shared = shared
         self._observer = observer or NullEncoderObserver()
-        self._queue: TokenQueue[Work] = TokenQueue(max_tokens)
+        self._queue: TokenQueue[Work] = TokenQueue(max_tokens or 2 * self._sub_tokens)
         self._flight: InFlight[str, Future[Vector]] = InFlight()
         # Guards memory, queue, flight and closing; never held while tokenising, encoding or on a socket.
         self._ready = threading.Condition()

@@ -20,6 +20,11 @@ class Encoder(Protocol):
         """Which vectors these are."""
         ...
 
+    @property
+    def pass_tokens(self) -> int:
+        """Padded tokens of one forward pass that its device works best with."""
+        ...
+
     def tokenize(self, texts: Sequence[str]) -> list[Tokens]:
         """Token ids of each text, cut at ``spec.max_tokens``; their number is what a text costs.
 

@@ -16,7 +16,7 @@ NOW = 10**9
 def test_the_fused_place_is_that_in_the_list(small_engine, exclude):
     """Whatever the item: its place in the list of a hundred, its first ten, and who stands above."""
     engine, shard = small_engine
-    engine.exclude_seen = exclude
+    engine.seen = exclude
     listed = engine.items.ids_of(engine.rank([ListRequest(shard=shard, user_id="u1", k=100)], now=NOW).slot)
     for n in range(31):
         found = contest(engine, ListRequest(shard=shard, user_id="u1", k=1), f"i{n}", now=NOW)

@@ -112,7 +112,7 @@ class PlainShard:
             return
         kind = KINDS[event.kind] if isinstance(event, Feedback) else 1 if isinstance(event, Click) else 2
         second = event.ts // 1000
-        ctx = tuple((i, max(second - s, 0), k) for i, s, k in reversed(me.past[-50:]))
+        ctx = tuple((i, max(second - s, 0), k) for i, s, k in reversed(me.past[-100:]))
         repeat = any(i == event.item_id for i, _, _ in me.past)
         self.interactions.append((event.user_id, offset, event.item_id, kind, repeat, len(me.past), ctx))
         if kind < 3:

@@ -10,13 +10,13 @@ def contexts(shard, user="ann", now=T0 + 10**9, limit=50):
     return shard.contexts(np.array([shard.slot_of(user)], np.int32), np.array([now]), limit=limit)
 
 
-@pytest.mark.parametrize("n", [1, 7, 8, 9, 16, 49, 50, 51, 120])
-def test_a_row_carries_the_fifty_newest_before_it(n) -> None:
-    """Row n has the items n-1, n-2, …, at most fifty, with whole seconds before it."""
+@pytest.mark.parametrize("n", [1, 7, 8, 9, 16, 99, 100, 101, 150])
+def test_a_row_carries_the_hundred_newest_before_it(n) -> None:
+    """Row n has the items n-1, n-2, …, at most a hundred, with whole seconds before it."""
     shard = new_shard()
     rows = apply(shard, [click(k, item=f"i{k}", at=10 * k) for k in range(n + 1)]).interactions
     last = slice(rows.ctx_start[n], rows.ctx_start[n + 1])
-    expected = [f"i{k}" for k in range(n - 1, max(n - 51, -1), -1)]
+    expected = [f"i{k}" for k in range(n - 1, max(n - 101, -1), -1)]
     assert [shard.items.id_of(i) for i in rows.ctx_item[last]] == expected
     assert rows.ctx_gap[last].tolist() == [10.0 * (j + 1) for j in range(len(expected))]
 

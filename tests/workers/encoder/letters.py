@@ -18,6 +18,7 @@ class LetterEncoder:
     """
 
     def __init__(self) -> None:
+        self.pass_tokens = 256
         self.spec = EncoderSpec(model="letters", weights="none", precision="fp32", dim=DIM, max_tokens=64)
         self.gate = threading.Event()
         self.gate.set()
