@@ -27,7 +27,7 @@ Quantity = Annotated[float, Meta(gt=0, le=1e6)]
 ListLength = Annotated[int, Meta(ge=1, le=MAX_LIST)]
 
 
-class Source(msgspec.Struct, frozen=True, array_like=True):
+class Source(msgspec.Struct, frozen=True, gc=False, array_like=True):
     """Where a canonical event came from: its identity under redelivery.
 
     Parameters
@@ -45,7 +45,7 @@ class Source(msgspec.Struct, frozen=True, array_like=True):
     index: int = 0
 
 
-class Fact(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+class Fact(msgspec.Struct, frozen=True, gc=False, kw_only=True, omit_defaults=True):
     """What every event of a person has.
 
     Parameters
@@ -125,7 +125,7 @@ class Request(Fact, frozen=True, tag="request", kw_only=True, omit_defaults=True
     filters: dict[str, str] | None = None
 
 
-class Decision(msgspec.Struct, frozen=True, tag="decision", kw_only=True, omit_defaults=True):
+class Decision(msgspec.Struct, frozen=True, gc=False, tag="decision", kw_only=True, omit_defaults=True):
     """A list that we decided on: logged here first, published second.
 
     ``context`` is present for a hash-chosen share of decisions: everything that is needed to compute
@@ -146,7 +146,7 @@ class Decision(msgspec.Struct, frozen=True, tag="decision", kw_only=True, omit_d
         return self.recommendation.ts
 
 
-class DecisionContext(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+class DecisionContext(msgspec.Struct, frozen=True, gc=False, kw_only=True, omit_defaults=True):
     """What the sampler saw: enough to compute every propensity again, bit for bit.
 
     Parameters

@@ -16,14 +16,14 @@ RUNGS = ("full", "no-vectors", "last-good", "segment-popular", "global-popular",
 """The degradation ladder, best first; every list says on which rung it was made."""
 
 
-class Because(msgspec.Struct, frozen=True, array_like=True):
+class Because(msgspec.Struct, frozen=True, gc=False, array_like=True):
     """A past item that spoke for a recommended one, and how much (in utility)."""
 
     item_id: ItemKey
     weight: float
 
 
-class RecommendedItem(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+class RecommendedItem(msgspec.Struct, frozen=True, gc=False, kw_only=True, omit_defaults=True):
     """One slot of a list.
 
     Parameters
@@ -55,7 +55,7 @@ class RecommendedItem(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=T
     p_uniform: float = 0.0
 
 
-class Timings(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+class Timings(msgspec.Struct, frozen=True, gc=False, kw_only=True, omit_defaults=True):
     """Where the time went; ms since the epoch for ``event``, ms of duration for the rest."""
 
     event: Millis = 0
@@ -63,7 +63,7 @@ class Timings(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     scored_ms: float = 0.0
 
 
-class Recommendation(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+class Recommendation(msgspec.Struct, frozen=True, gc=False, kw_only=True, omit_defaults=True):
     """One list for one person.
 
     Parameters

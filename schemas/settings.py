@@ -207,7 +207,7 @@ class PolicySettings(_Section, frozen=True, kw_only=True):
     thompson: Annotated[float, Meta(ge=0)] = 0.2
     purchase_value: Annotated[float, Meta(ge=0)] = 3.0
     context_share: Share = 0.02
-    pool: Annotated[int, Meta(ge=1, le=1000)] = 200
+    pool: Annotated[int, Meta(ge=1, le=1000)] = 100
 
 
 class ExperimentSettings(_Section, frozen=True, kw_only=True):

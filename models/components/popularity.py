@@ -7,7 +7,7 @@ import numpy as np
 from models.arena import Arena
 from models.components.base import Queries, ban
 from models.fold import Rows
-from models.jit import kernel
+from models.jit import inner_kernel, kernel
 from schemas.signals import Float32, Float64, Int32, Int64
 from schemas.snapshots import checksum, pack, unpack
 
@@ -241,6 +241,12 @@ def _walk(
                         break
 
 
+@inner_kernel
+def log1p(x: float) -> np.float32:
+    """Of counts: single precision is enough, and several times faster."""
+    return np.float32(np.log(np.float32(1.0 + x)))
+
+
 @kernel
 def _scores(
     x: tuple[Int32, Float32],
@@ -261,6 +267,6 @@ def _scores(
                 h = c if c < COLUMNS - 1 else c + here
                 out[p, c] = max(key[i, h] - offset[h], -60.0)
             known = count[i] > 0
-            out[p, COLUMNS] = np.log1p(count[i]) / 3.0
-            out[p, COLUMNS + 1] = np.log1p(now - first[i]) / 4.0 if known else 0.0
-            out[p, COLUMNS + 2] = np.log1p(now - last[i]) / 4.0 if known else 0.0
+            out[p, COLUMNS] = log1p(count[i]) / 3.0
+            out[p, COLUMNS + 1] = log1p(now - first[i]) / 4.0 if known else 0.0
+            out[p, COLUMNS + 2] = log1p(now - last[i]) / 4.0 if known else 0.0

@@ -2,10 +2,11 @@
 
 import numpy as np
 
-from models.components.base import before, offer, unheap
+from models.components.base import before
+from models.components.selecting import item_of, key_of
 from models.fusion.candidates import RRF
-from models.jit import kernel
-from schemas.signals import Float32, Float64, Int32
+from models.jit import inner_kernel, kernel
+from schemas.signals import Float32, Float64, Int32, UInt64
 
 RRF_SCALE = 60.0
 """Rank fusion's utilities are multiplied by this: an item that leads two lists stands about 2 above none."""
@@ -83,20 +84,36 @@ def best(start: Int32, item: Int32, utility: Float64, place: Int32, out_start: I
 
     ``place`` is scratch: zeros, one more than the highest item.
     """
+    most = 0
     for u in range(len(start) - 1):
-        room = out_start[u + 1] - out_start[u]
-        values, items = np.empty(room, np.float64), np.zeros(room, np.int32)
-        size = 0
-        for p in range(start[u], start[u + 1]):
-            place[item[p]] = p
-            if size == room and utility[p] < values[0]:
-                continue
-            size = offer(values, items, size, utility[p], item[p])
-        unheap(values, items, size)
-        for r in range(room):
-            out[out_start[u] + r] = place[items[r]]
-        for p in range(start[u], start[u + 1]):
+        most = max(most, start[u + 1] - start[u])
+    keys = np.empty(most, np.uint64)
+    for u in range(len(start) - 1):
+        first, n = start[u], start[u + 1] - start[u]
+        for p in range(n):
+            place[item[first + p]] = first + p
+            keys[p] = key_of(np.float32(utility[first + p]), item[first + p])
+        keys[:n].sort()
+        _write(keys[:n], item, utility, place, out[out_start[u] : out_start[u + 1]])
+        for p in range(first, first + n):
             place[item[p]] = 0
+
+
+@inner_kernel
+def _write(keys: UInt64, item: Int32, utility: Float64, place: Int32, out: Int32) -> None:
+    """The best of rising keys, best first; keys hold 32 bits of a utility: near ones are compared again."""
+    n = len(keys)
+    for r in range(n):
+        at = place[item_of(keys[n - 1 - r])]
+        q = min(r, len(out))
+        while q > 0 and before(utility[at], item[at], utility[out[q - 1]], item[out[q - 1]]):
+            if q < len(out):
+                out[q] = out[q - 1]
+            q -= 1
+        if q < len(out):
+            out[q] = at
+        elif keys[n - 1 - r] >> np.uint64(32) != keys[n - len(out)] >> np.uint64(32):
+            break
 
 
 @kernel
