@@ -20,6 +20,7 @@ SCAN: Final = (2048, 64)
 STIFF: Final = 100
 """A centroid moves by 1/100 of the way to an item that joins it, by more while its cell is small."""
 
+Bool = npt.NDArray[np.bool_]
 Cells = tuple[Float32, Int32, Int32, Int32, Int32, Int64]
 """centroids, used; members; cell, place (per item); clock: cells, items placed, sweep."""
 
@@ -90,7 +91,14 @@ class InvertedFile:
             follow(self.cells(), vectors, bias, item, known, self.sizes)
 
     def candidates(
-        self, people: Float32, vectors: Float32, bias: Float32, queries: Queries, k: int
+        self,
+        people: Float32,
+        vectors: Float32,
+        bias: Float32,
+        queries: Queries,
+        k: int,
+        *,
+        who: Bool | None = None,
     ) -> tuple[Int32, Float32]:
         """Items whose ``vector @ person + bias`` is highest, as a component's ``candidates`` gives them.
 
@@ -100,11 +108,14 @@ class InvertedFile:
             Shape (n, dimension).
         vectors, bias
             Of all items, shape (n_items, dimension) and (n_items,).
+        who
+            People that are searched for, shape (n,); the others get nothing.  None: all.
         """
         n, placed = len(people), int(self.clock[1])
         items, values = np.zeros((n, 1, k), np.int32), np.zeros((n, 1, k), np.float32)
         stamp = queries.marks.take(n, queries.n_items)
         _search(
+            np.ones(n, np.bool_) if who is None else who,
             people,
             self.cells(),
             (vectors, bias),
@@ -319,6 +330,7 @@ def _mean(centroids: Float32, vectors: Float32, bias: Float32, mine: Int32, of: 
 
 @fast_kernel
 def _search(
+    who: Bool,
     people: Float32,
     cells: Cells,
     table: tuple[Float32, Float32],
@@ -334,6 +346,8 @@ def _search(
     found, score = np.empty(0, np.int32), np.empty(0, np.float32)
     keys = np.empty(0, np.uint64)
     for u in range(len(people)):
+        if not who[u]:
+            continue
         ban(marks, stamp + u, bans[1], bans[0][u], bans[0][u + 1])
         promise[:] = centroids[d, :n]
         for j in range(d):

@@ -116,7 +116,7 @@ def test_items_without_text_live_among_items_with_text():
         found = engine.rank([ListRequest(shard=shard, user_id=user, k=16)], now=NOW + 1000)
         assert np.isfinite(found.utility).all()
         assert {name[0] for name in engine.items.ids_of(found.slot.tolist())} == {"n", "t"}
-    content = engine.content.hashed["has"][engine.items.lookup_many([f"n{n}" for n in range(8)])]
+    content = engine.content.hashed.arena["has"][engine.items.lookup_many([f"n{n}" for n in range(8)])]
     assert not content.any()
 
 

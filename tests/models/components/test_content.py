@@ -29,11 +29,11 @@ def test_a_dropped_vector_is_gone_at_once() -> None:
     content, slots = described(6)
     content.unembed(np.array([2, 5, 5, 0, 900], np.int32))
     assert content.n_encoded == 4
-    assert content.encoded["has"][slots].tolist() == [1, 0, 1, 1, 0, 1]
-    assert not content.encoded["vector"][[2, 5]].any()
+    assert content.encoded.arena["has"][slots].tolist() == [1, 0, 1, 1, 0, 1]
+    assert not content.encoded.vectors[[2, 5]].any()
     assert not content.sketches(7)[[2, 5]].any()
     content.embed(np.array([2], np.int32), [embedding("i2", 3)])
-    assert (content.n_encoded, content.encoded["vector"][2, 3]) == (5, 1.0)
+    assert (content.n_encoded, content.encoded.vectors[2, 3]) == (5, 1.0)
 
 
 def test_hashed_text_serves_again_when_most_vectors_are_gone() -> None:
