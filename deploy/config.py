@@ -22,7 +22,7 @@ HIDDEN = "***"
 
 OTHER_VARIABLES = {
     "STREAMWISE_SETTINGS": "the settings file, as --settings",
-    "STREAMWISE_CRASH_AT": "where to die, for fault tests",
+    "STREAMWISE_CRASH_AT": "where to die or to stand still, for fault tests",
     "STREAMWISE_KAFKA": "bootstrap of a running Kafka, for tests",
     "STREAMWISE_KAFKA_HOME": "where tests find a Kafka to start",
     "STREAMWISE_DATA": "where tests find data sets",

@@ -1,4 +1,4 @@
-"""Named places at which a test may kill the worker: the steps of the order of effects."""
+"""Named places at which a test may kill or stop the worker: the steps of the order of effects."""
 
 import os
 import signal
@@ -20,13 +20,17 @@ class Step(StrEnum):
     ACKNOWLEDGED = "acknowledged"
 
 
+PAUSE = "pause"
+
+
 class CrashPoint:
-    """Kills this process with SIGKILL when a step is passed for the n-th time.
+    """Kills this process with SIGKILL, or stops it, when a step is passed for the n-th time.
 
     Parameters
     ----------
     spec
-        ``"step"`` or ``"step:n"`` (n counts from 1); empty: never.
+        ``"step"`` or ``"step:n"`` (n counts from 1); empty: never.  ``"step:n:pause"`` stops the process
+        (SIGSTOP) instead: whoever continues it later has a zombie in the middle of that step.
 
     Examples
     --------
@@ -35,18 +39,26 @@ class CrashPoint:
     Traceback (most recent call last):
     ...
     ValueError: crash point 'apply': one of intake-sent, intake-landed, applied, ...
+    >>> CrashPoint("applied:2:sleep")
+    Traceback (most recent call last):
+    ...
+    ValueError: crash point 'applied:2:sleep': after the count comes 'pause' or nothing
     """
 
     def __init__(self, spec: str = "") -> None:
-        name, _, count = spec.partition(":")
+        name, _, rest = spec.partition(":")
+        count, _, how = rest.partition(":")
         if name and name not in set(Step):
             raise ValueError(f"crash point {name!r}: one of {', '.join(Step)}")
+        if how not in ("", PAUSE):
+            raise ValueError(f"crash point {spec!r}: after the count comes {PAUSE!r} or nothing")
         self._step = Step(name) if name else None
         self._left = int(count or 1)
+        self._signal = signal.SIGSTOP if how == PAUSE else signal.SIGKILL
 
     def __call__(self, step: Step) -> None:
         """Pass a step."""
         if step is self._step:
             self._left -= 1
-            if self._left <= 0:
-                os.kill(os.getpid(), signal.SIGKILL)
+            if self._left == 0:
+                os.kill(os.getpid(), self._signal)

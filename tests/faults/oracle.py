@@ -1,41 +1,62 @@
 """An independent reader of all topics: what was lost, doubled, or shown before it was logged.
 
-It knows the wire formats and nothing of the streams code that wrote them; covers are interpreted here
-once more, from their definition.
+It knows the wire formats and nothing of the streams code that wrote them: covers are interpreted here
+once more, from their definition, ``events`` are folded by the plain model of ``tests/models/users``, blocks
+of state are read by their layout (``stored.py``), and probabilities are computed by their formula
+(``propensities.py``).  What is written must agree with these.
 """
 
-from collections import Counter
+from collections import Counter, defaultdict
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, NamedTuple
 
 import msgspec
 
 from models.engine import Engine
-from models.users.shard import UserShard
 from schemas.events import Decision, Event, decode_event
+from schemas.ids import stable_hash
 from schemas.recommendations import Recommendation
 from schemas.settings import Settings
 from schemas.signals import SignalBlock, decode_block
 from schemas.topics import Topic
-from streams.state_store import restore
+from tests.faults.propensities import differ
+from tests.faults.stored import HISTORY, State, kept_of, stored
+from tests.models.users.plain import PlainShard, columns_as_rows, hashed
 from tests.streams.clients.room import read
+
+ROWS = ("interactions", "exposures", "rewards")
+OFFSET = 1
+"""Place of the offset in a row."""
 
 
 @dataclass
 class Findings:
-    """Everything that may be wrong, by name; all empty when nothing is."""
+    """Everything that may be wrong, by name; all empty when nothing is.
+
+    Attributes
+    ----------
+    state_lags
+        Interactions that are in the log and not yet in the state of a worker that has drained.
+    state_differs
+        People whose state is not the plain fold of their events.
+    rows_differ
+        Rows of signals that are not those of the plain fold, the join of rewards among them.
+    """
 
     missing_events: set[str] = field(default_factory=set)
     signals_lost: set[str] = field(default_factory=set)
     signals_doubled: set[str] = field(default_factory=set)
     cover_gaps: list[str] = field(default_factory=list)
     out_of_order: list[str] = field(default_factory=list)
-    state_differs: dict[str, tuple[int, int]] = field(default_factory=dict)
+    state_lags: dict[str, tuple[int, int]] = field(default_factory=dict)
+    state_differs: dict[str, Any] = field(default_factory=dict)
+    rows_differ: list[Any] = field(default_factory=list)
     unanswered: set[str] = field(default_factory=set)
     shown_not_logged: set[str] = field(default_factory=set)
     logged_not_shown: set[str] = field(default_factory=set)
     shown_differently: set[str] = field(default_factory=set)
     opened_twice: set[str] = field(default_factory=set)
+    propensity_differs: set[str] = field(default_factory=set)
     fold_differs: str = ""
 
     def wrong(self) -> dict[str, Any]:
@@ -51,19 +72,30 @@ class Sent:
     requests: set[str] = field(default_factory=set)
 
 
+class Logged(NamedTuple):
+    """A record of ``events``."""
+
+    partition: int
+    offset: int
+    ts: int
+    event: Event
+
+
 async def judge(settings: Settings, sent: Sent) -> tuple[Findings, dict[str, int]]:
     """Read everything and compare."""
     found = Findings()
-    events = [(r, decode_event(r.value)) for r in await read(settings.kafka, Topic.EVENTS)]
-    at = {(r.partition, r.offset): e for r, e in events}
+    records = await read(settings.kafka, Topic.EVENTS)
+    events = [Logged(r.partition, r.offset, r.timestamp, decode_event(r.value)) for r in records]
+    at = {(e.partition, e.offset): e.event for e in events}
     ids = {e.event_id for e in at.values() if hasattr(e, "event_id")}
     found.missing_events = (sent.interactions.keys() | sent.requests) - ids
     blocks = [decode_block(r.value) for r in await read(settings.kafka, Topic.SIGNALS)]
     _judge_signals(found, blocks, at, sent)
     _judge_order(found, events, sent)
-    await _judge_state(found, settings, sent)
-    counts = await _judge_lists(found, settings, events, sent)
-    found.fold_differs = _judge_folds(settings, blocks, sent)
+    counts = _judge_folds(found, settings, events, blocks, await stored(settings.kafka))
+    counts |= await _judge_lists(found, settings, events, sent)
+    counts["propensities"] = _judge_propensities(found, events)
+    found.fold_differs = _judge_learning(settings, blocks, sent)
     return found, counts | {"blocks": len(blocks), "events_in_log": len(events)}
 
 
@@ -92,12 +124,12 @@ def _judge_signals(
     found.opened_twice = {t for t, n in opened.items() if n > 1}
 
 
-def _judge_order(found: Findings, events: list[Any], sent: Sent) -> None:
+def _judge_order(found: Findings, events: list[Logged], sent: Sent) -> None:
     """First appearances of a person's events stand in the order in which they were sent."""
     last: dict[str, int] = {}
     seen: set[str] = set()
     number = {event_id: n for n, event_id in enumerate(sent.interactions)}
-    for _, event in events:
+    for *_, event in events:
         event_id = getattr(event, "event_id", None)
         if event_id not in number or event_id in seen:
             continue
@@ -107,29 +139,74 @@ def _judge_order(found: Findings, events: list[Any], sent: Sent) -> None:
         last[event.user_id] = number[event_id]
 
 
-async def _judge_state(found: Findings, settings: Settings, sent: Sent) -> None:
-    engine = Engine.of(settings)
-    want = Counter(sent.interactions.values())
-    have: Counter[str] = Counter()
+def _judge_folds(
+    found: Findings,
+    settings: Settings,
+    events: list[Logged],
+    blocks: list[SignalBlock],
+    states: dict[int, State],
+) -> dict[str, int]:
+    """Fold every partition of ``events`` in plain Python; state and signals must be what comes out."""
+    rewards: list[tuple] = []
     for partition in range(settings.kafka.partitions):
-        restored = await restore(settings.kafka, partition)
-        shard: UserShard = engine.open_shard(partition, 0)
-        if restored.checkpoint is None:
-            continue
-        shard.load_checkpoint(restored.checkpoint.shard)
-        for block in restored.blocks.values():
-            shard.load_block(block)
-        for user in want:
-            counts = shard.counts_of(user)
-            have[user] += counts.get("click", 0) + counts.get("purchase", 0)
-    found.state_differs = {u: (want[u], have[u]) for u in want if want[u] != have[u]}
+        plain, state = PlainShard(settings.users.attribution_seconds), states.get(partition, State(-1, {}))
+        mine = [e for e in events if e.partition == partition]
+        for logged in mine:
+            if logged.offset > state.applied:
+                break
+            plain.apply(logged.event, logged.offset, logged.ts)
+        _judge_state(found, state, plain, mine)
+        for logged in mine:  # those above: others are skipped
+            plain.apply(logged.event, logged.offset, logged.ts)
+        judge_rows(
+            found, [b for b in blocks if b.cover is not None and b.cover.partition == partition], plain
+        )
+        rewards += plain.rewards
+    named = [row for row in rewards if row[4] and not row[7]]
+    inferred = [row for row in rewards if row[7]]
+    return {"rewards": len(rewards), "rewards_named": len(named), "rewards_inferred": len(inferred)}
 
 
-async def _judge_lists(found: Findings, settings: Settings, events: list[Any], sent: Sent) -> dict[str, int]:
-    logged = {e.recommendation.decision_id: e.recommendation for _, e in events if isinstance(e, Decision)}
-    logged_at = {
-        e.recommendation.decision_id: r.timestamp for r, e in reversed(events) if isinstance(e, Decision)
-    }
+def _judge_state(found: Findings, state: State, plain: PlainShard, events: list[Logged]) -> None:
+    decided = [e.event.recommendation.decision_id for e in events if isinstance(e.event, Decision)]
+    hashes = {decision: stable_hash(decision) for decision in decided}
+    for name in plain.people.keys() | state.people.keys():
+        me, have = plain.people.get(name), state.people.get(name)
+        want = None if me is None else kept_of(me, plain.clock, plain.window, hashes)
+        if want != have:
+            found.state_differs[name] = want, have
+    logged = defaultdict(set)
+    for *_, event in events:
+        if hasattr(event, "item_id"):
+            logged[event.user_id].add(event.event_id)
+    for name, ids in logged.items():
+        applied = len(state.people[name].past) if name in state.people else 0
+        if applied != min(len(ids), HISTORY):
+            found.state_lags[name] = applied, len(ids)
+
+
+def judge_rows(found: Findings, blocks: list[SignalBlock], plain: PlainShard) -> None:
+    """What a reader of the blocks takes, each cover once, against the rows of the plain fold."""
+    taken: defaultdict[str, list[tuple]] = defaultdict(list)
+    high = -1
+    for block in blocks:
+        for kind, rows in zip(ROWS, columns_as_rows(block, block.items.__getitem__), strict=True):
+            taken[kind] += [row for row in rows if high < row[OFFSET] <= block.cover.to]
+        high = max(high, block.cover.to)
+    for kind in ROWS:
+        want = [row for row in hashed(getattr(plain, kind)) if row[OFFSET] <= high]
+        if taken[kind] != want:
+            pairs = zip(taken[kind], want, strict=False)
+            first = next(((a, b) for a, b in pairs if a != b), None)
+            found.rows_differ.append((kind, len(taken[kind]), len(want), first))
+
+
+async def _judge_lists(
+    found: Findings, settings: Settings, events: list[Logged], sent: Sent
+) -> dict[str, int]:
+    decisions = [(e.ts, e.event.recommendation) for e in events if isinstance(e.event, Decision)]
+    logged = {r.decision_id: r for _, r in decisions}
+    logged_at = {r.decision_id: ts for ts, r in reversed(decisions)}
     records = await read(settings.kafka, Topic.RECOMMENDATIONS)
     shown = [(r, msgspec.json.decode(r.value, type=Recommendation)) for r in records if r.value is not None]
     found.unanswered = sent.requests - {s.trigger_id for _, s in shown}
@@ -149,8 +226,20 @@ async def _judge_lists(found: Findings, settings: Settings, events: list[Any], s
     }
 
 
-def _judge_folds(settings: Settings, blocks: list[SignalBlock], sent: Sent) -> str:
-    """A fresh fold of the log counts every interaction once."""
+def _judge_propensities(found: Findings, events: list[Logged]) -> int:
+    """Compute every probability again; every decision has its context here.  Returns how many."""
+    checked = 0
+    for *_, event in events:
+        if isinstance(event, Decision) and event.recommendation.items:
+            made = event.recommendation
+            if event.context is None or differ(event.context, made.items):
+                found.propensity_differs.add(made.decision_id)
+            checked += len(made.items)
+    return checked
+
+
+def _judge_learning(settings: Settings, blocks: list[SignalBlock], sent: Sent) -> str:
+    """The engine, which learns from the log's bytes alone, counts every interaction once."""
     engine = Engine.of(settings)
     for block in blocks:
         engine.learn(block)

@@ -14,12 +14,14 @@ from schemas.settings import Settings
 
 
 class Worker:
-    """``streamwise stream`` as a child process."""
+    """``streamwise stream`` as a child process, with its log and snapshots in a directory of its own."""
 
     def __init__(self, settings: Settings, directory: Path) -> None:
-        self.directory = directory
+        directory.mkdir(exist_ok=True)
+        learner = msgspec.structs.replace(settings.learner, directory=str(directory / "snapshots"))
         self.file = directory / "settings.toml"
-        self.file.write_text(to_toml(msgspec.to_builtins(settings)), "utf-8")
+        own = msgspec.structs.replace(settings, learner=learner)
+        self.file.write_text(to_toml(msgspec.to_builtins(own)), "utf-8")
         self.log = directory / "worker.log"
         self.process: subprocess.Popen[bytes] | None = None
         self.ends: list[int] = []
@@ -46,12 +48,26 @@ class Worker:
     def kill(self) -> None:
         """SIGKILL."""
         self.process.send_signal(signal.SIGKILL)
-        self.process.wait()
+        self.ends.append(self.process.wait())
 
     def stop(self, seconds: float = 40.0) -> int:
         """SIGTERM, and wait for the drain."""
         self.process.send_signal(signal.SIGTERM)
         return self.process.wait(seconds)
+
+    def resume(self) -> None:
+        """SIGCONT."""
+        self.process.send_signal(signal.SIGCONT)
+
+    def paused(self, seconds: float = 60.0) -> bool:
+        """Wait until the process stands still; False if it does not."""
+        stat = Path(f"/proc/{self.process.pid}/stat")
+        deadline = time.monotonic() + seconds
+        while time.monotonic() < deadline and self.process.poll() is None:
+            if stat.read_text("utf-8").rpartition(")")[2].split()[0] == "T":
+                return True
+            time.sleep(0.05)
+        return False
 
     def ready(self, seconds: float = 60.0) -> None:
         """Wait until the log says once more than before that the stream is ready."""

@@ -1,6 +1,8 @@
 """The same fold in plain Python, without bounds on memory: what ``UserShard`` must agree with."""
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
+from typing import Any
 
 from schemas.events import Click, Decision, Erase, Event, Feedback, Impression, Merge, Purchase, Request, Tick
 from schemas.ids import stable_hash
@@ -140,7 +142,11 @@ def interleaved(a: list, b: list) -> list:
 
 def rows_of(applied, shard) -> tuple[list[tuple], list[tuple], list[tuple]]:
     """Rows of ``UserShard`` in the same form, users as hashes."""
-    name = shard.items.id_of
+    return columns_as_rows(applied, shard.items.id_of)
+
+
+def columns_as_rows(applied: Any, name: Callable[[int], str]) -> tuple[list[tuple], list[tuple], list[tuple]]:
+    """Columns of a run, or of a signals block, as tuples; ``name`` gives the id of an item number."""
     a, e, r = applied.interactions, applied.exposures, applied.rewards
     interactions = [
         (

@@ -35,17 +35,20 @@ async def write(
 
 
 @asynccontextmanager
-async def tail(kafka: KafkaSettings, topic: Topic) -> AsyncIterator[tuple[Any, list[TopicPartition]]]:
+async def tail(
+    kafka: KafkaSettings, topic: Topic, *, committed: bool = False
+) -> AsyncIterator[tuple[Any, list[TopicPartition]]]:
     """A consumer at the beginning of every partition of a topic."""
-    async with AIOKafkaConsumer(**consumer_options(kafka)) as consumer:
+    level = "read_committed" if committed else "read_uncommitted"
+    async with AIOKafkaConsumer(**consumer_options(kafka), isolation_level=level) as consumer:
         partitions = await partitions_of(kafka, topic)
         consumer.assign(partitions)
         yield consumer, partitions
 
 
-async def read(kafka: KafkaSettings, topic: Topic) -> list[Any]:
-    """Everything that a topic holds now."""
-    async with tail(kafka, topic) as (consumer, partitions):
+async def read(kafka: KafkaSettings, topic: Topic, *, committed: bool = False) -> list[Any]:
+    """Everything that a topic holds now; ``committed``: of transactions, those that were committed."""
+    async with tail(kafka, topic, committed=committed) as (consumer, partitions):
         ends = await consumer.end_offsets(partitions)
         records: list[Any] = []
         for tp in partitions:

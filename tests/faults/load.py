@@ -1,0 +1,140 @@
+"""A deployment under load: its settings, and a generator that writes to its topics."""
+
+import asyncio
+import itertools
+import time
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+from uuid import uuid4
+
+import msgspec
+import numpy as np
+
+from schemas.settings import (
+    ExperimentSettings,
+    HealthSettings,
+    KafkaSettings,
+    LearnerSettings,
+    ListSettings,
+    PolicySettings,
+    Settings,
+    UserSettings,
+)
+from schemas.signals import decode_block
+from schemas.topics import Topic, topic_name
+from streams.app import wall_clock
+from streams.provision import provision
+from tests.faults.oracle import Sent
+from tests.streams.clients.room import read, tail, write
+
+USERS, ITEMS, REQUEST_EVERY = 500, 40, 20
+NAMES_ITS_LIST = 0.5
+"""Share of events of people with a list that are about an item of it, and name it."""
+
+
+async def deployment(broker: KafkaSettings, directory: Path) -> Settings:
+    """A deployment of its own, with topics and items: checkpoints often, decisions with their context."""
+    name = f"kill{uuid4().hex[:6]}"
+    settings = Settings(
+        kafka=msgspec.structs.replace(broker, namespace=name, group=name, partitions=4),
+        users=UserSettings(checkpoint_seconds=0.5),
+        lists=ListSettings(publish="requests"),
+        policy=PolicySettings(context_share=1.0),
+        experiment=ExperimentSettings(holdout=0.0),
+        learner=LearnerSettings(directory=str(directory / "snapshots"), snapshot_seconds=2.0),
+        health=HealthSettings(heartbeat_seconds=1.0),
+    )
+    await provision(settings)
+    items = [
+        (f"i{n}".encode(), msgspec.json.encode({"item_id": f"i{n}", "title": f"thing {n}"}))
+        for n in range(ITEMS)
+    ]
+    await write(settings.kafka, Topic.ITEMS, items)
+    return settings
+
+
+class Generator:
+    """Writes unique events, in order per person: a share of them for each fault, and a trickle after it."""
+
+    def __init__(self, settings: Settings, seed: int) -> None:
+        self.settings = settings
+        self.random = np.random.default_rng(seed)
+        self.names = {t: topic_name(t, settings.kafka.namespace) for t in Topic}
+        self.sent = Sent()
+        self.count = 0
+        self.share_written = asyncio.Event()
+        self.lists: dict[str, tuple[str, list[str]]] = {}
+        self.answered: set[str] = set()
+
+    def message(self) -> tuple[Topic, bytes, bytes]:
+        """The next message: a click, a purchase, or a request."""
+        n, self.count = self.count, self.count + 1
+        user = f"u{self.random.integers(USERS)}"
+        body = {"event_id": f"e{n}", "user_id": user, "ts": wall_clock()}
+        if n % REQUEST_EVERY == 0:
+            self.sent.requests.add(body["event_id"])
+            return Topic.REQUESTS, user.encode(), msgspec.json.encode(body | {"k": 5})
+        self.sent.interactions[body["event_id"]] = user
+        topic = Topic.PURCHASES if user[-1] in "02468" else Topic.CLICKS
+        return topic, user.encode(), msgspec.json.encode(body | self._about(user))
+
+    def _about(self, user: str) -> dict[str, str]:
+        item, of_list, place = self.random.integers(ITEMS), self.random.random(), self.random.random()
+        made, items = self.lists.get(user, ("", []))
+        if not items or of_list >= NAMES_ITS_LIST:
+            return {"item_id": f"i{item}"}
+        return {"item_id": items[int(place * len(items))], "decision_id": made}
+
+    async def write(self, producer: Any, count: int, seconds: float) -> None:
+        """An even share, then 20 a second until cancelled; one topic per person gives an order."""
+        started = time.monotonic()
+        self.share_written.clear()
+        for n in itertools.count():
+            if n == count:
+                self.share_written.set()
+            topic, key, value = self.message()
+            await producer.send(self.names[topic], value, key=key)
+            due = n / count * seconds if n < count else seconds + (n - count) / 20
+            if (ahead := due - (time.monotonic() - started)) > 0.01:
+                await asyncio.sleep(ahead)
+
+    async def see_lists(self) -> None:
+        """Read what is recommended, for ever: people answer their newest list."""
+        async with tail(self.settings.kafka, Topic.RECOMMENDATIONS) as (consumer, _):
+            async for record in consumer:
+                if record.value is not None:  # a heartbeat
+                    made = msgspec.json.decode(record.value)
+                    shown = [item["item_id"] for item in made["items"]]
+                    self.lists[made["user_id"]] = made["decision_id"], shown
+                    self.answered.add(made["trigger_id"])
+
+
+@asynccontextmanager
+async def in_background(*works: Any) -> AsyncIterator[list["asyncio.Task[Any]"]]:
+    """Tasks that are cancelled at the end, unless they failed: then so does the test."""
+    tasks = [asyncio.ensure_future(w) for w in works]
+    try:
+        yield tasks
+    finally:
+        for task in tasks:
+            task.cancel()
+        ends = await asyncio.gather(*tasks, return_exceptions=True)
+    for end in ends:
+        if isinstance(end, Exception):
+            raise end
+
+
+async def finished(generator: Generator) -> bool:
+    """Whether every interaction has a row and every request an answer."""
+    kafka, offsets = generator.settings.kafka, set()
+    for record in await read(kafka, Topic.SIGNALS):
+        block = decode_block(record.value)
+        offsets |= {(block.cover.partition, o) for o in block.interactions.offset.tolist()}
+    answered = {
+        msgspec.json.decode(r.value)["trigger_id"]
+        for r in await read(kafka, Topic.RECOMMENDATIONS)
+        if r.value is not None  # a heartbeat
+    }
+    return len(offsets) >= len(generator.sent.interactions) and answered >= generator.sent.requests
