@@ -9,6 +9,7 @@ sweep that never ended is ignored, and what it overwrote is written again before
 """
 
 import asyncio
+import logging
 from collections.abc import Iterable, Mapping
 from typing import Any, NamedTuple, Protocol
 
@@ -21,6 +22,8 @@ from schemas.settings import KafkaSettings
 from schemas.topics import Topic, topic_name
 from streams.kafka import connect, read_range, reader, transactional_producer
 from streams.writer import LogWriter, Outgoing
+
+log = logging.getLogger(__name__)
 
 CHECKPOINT_KEY = b"checkpoint"
 BLOCK = b"block/"
@@ -149,7 +152,12 @@ class FencedStore:
 
     async def stop(self) -> None:
         """Close the producer; an open transaction is aborted by the next owner."""
-        await self._producer.stop()
+        try:
+            await self._producer.stop()
+        except (ProducerFenced, InvalidProducerEpoch):  # a write was on its way, and this is its end
+            log.warning(
+                "%s: an overdue checkpoint was refused: another worker owns the partition now", self._where
+            )
 
 
 def _heard(future: Any) -> None:

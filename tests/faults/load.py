@@ -102,13 +102,17 @@ class Generator:
 
     async def see_lists(self) -> None:
         """Read what is recommended, for ever: people answer their newest list."""
-        async with tail(self.settings.kafka, Topic.RECOMMENDATIONS) as (consumer, _):
-            async for record in consumer:
-                if record.value is not None:  # a heartbeat
-                    made = msgspec.json.decode(record.value)
-                    shown = [item["item_id"] for item in made["items"]]
-                    self.lists[made["user_id"]] = made["decision_id"], shown
-                    self.answered.add(made["trigger_id"])
+        async with tail(self.settings.kafka, Topic.RECOMMENDATIONS) as (consumer, partitions):
+            await consumer.seek_to_beginning(*partitions)
+            while True:
+                for run in (await consumer.getmany(timeout_ms=100)).values():
+                    for record in run:
+                        if record.value is not None:  # a heartbeat
+                            self._see(msgspec.json.decode(record.value))
+
+    def _see(self, made: dict[str, Any]) -> None:
+        self.lists[made["user_id"]] = made["decision_id"], [item["item_id"] for item in made["items"]]
+        self.answered.add(made["trigger_id"])
 
 
 @asynccontextmanager
@@ -120,10 +124,9 @@ async def in_background(*works: Any) -> AsyncIterator[list["asyncio.Task[Any]"]]
     finally:
         for task in tasks:
             task.cancel()
-        ends = await asyncio.gather(*tasks, return_exceptions=True)
-    for end in ends:
-        if isinstance(end, Exception):
-            raise end
+        for end in await asyncio.gather(*tasks, return_exceptions=True):
+            if isinstance(end, Exception):
+                raise end
 
 
 async def finished(generator: Generator) -> bool:

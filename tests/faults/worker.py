@@ -37,6 +37,11 @@ class Worker:
                 start_new_session=True,
             )
 
+    @property
+    def runs(self) -> bool:
+        """Whether it was started and has not ended; one that stands still counts."""
+        return self.process is not None and self.process.poll() is None
+
     def wait(self, seconds: float) -> int | None:
         """Exit status, or None if it still runs."""
         try:
