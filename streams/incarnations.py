@@ -47,8 +47,8 @@ async def open_group(settings: Settings, topics: Iterable[str]) -> Incarnations:
     own = topic_name(Topic.EVENTS, settings.kafka.namespace)  # identified by its checkpoints
     async with reader(settings.kafka) as consumer:
         partitions = await _all_partitions(consumer, topics)
+        lives = await _lives(consumer, settings)  # first: whoever writes a life has committed before
         committed = await _committed(settings, partitions)
-        lives = await _lives(consumer, settings)
         starts, ends = await consumer.beginning_offsets(partitions), await consumer.end_offsets(partitions)
         fresh = {}
         for tp in partitions:
@@ -64,7 +64,7 @@ async def open_group(settings: Settings, topics: Iterable[str]) -> Incarnations:
             else:
                 fresh[tp] = OffsetAndMetadata(starts[tp], "0:")
     if fresh:
-        await commit(settings, fresh)
+        await commit(settings, fresh, unless_there=True)
     born = {(tp.topic, tp.partition): 0 for tp in partitions if tp.topic != own}
     if new := {key: 0 for key in born if key not in lives}:
         await _write_lives(settings, new)
@@ -137,10 +137,15 @@ async def reopen(settings: Settings, topic: str) -> Incarnations:
     return opened
 
 
-async def commit(settings: Settings, offsets: dict[Any, Any]) -> None:
+async def commit(settings: Settings, offsets: dict[Any, Any], *, unless_there: bool = False) -> None:
     """Commit for the group from outside; the broker refuses it while the group has members.
 
     A member that has just left may count as one until its session is over: hence the patience.
+
+    Parameters
+    ----------
+    unless_there
+        Refused, be content with what the group has: another worker that started at the same time was faster.
     """
     group, patience = settings.kafka.group, 2 * settings.kafka.session_seconds
     deadline = monotonic() + patience
@@ -151,6 +156,8 @@ async def commit(settings: Settings, offsets: dict[Any, Any]) -> None:
             consumer.assign(list(offsets))
             await consumer.commit(offsets)
         except KafkaError as error:
+            if unless_there and await _has_all(settings, list(offsets)):
+                return
             if monotonic() > deadline:
                 remedy = "stop its workers first"
                 raise UnavailableError(f"{group}: offsets cannot be set ({error!r}): {remedy}") from error
@@ -168,6 +175,12 @@ async def _committed(settings: Settings, partitions: list[Any]) -> dict[Any, Any
             lambda: client.list_consumer_group_offsets(settings.kafka.group, partitions=partitions)
         )
     return found
+
+
+async def _has_all(settings: Settings, partitions: list[Any]) -> bool:
+    """Whether the group has an offset in each partition."""
+    found = await _committed(settings, partitions)
+    return all(tp in found and found[tp].offset >= 0 for tp in partitions)
 
 
 async def _all_partitions(consumer: Any, topics: Iterable[str]) -> list[Any]:

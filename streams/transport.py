@@ -18,13 +18,14 @@ faust-streaming 0.15.3.  Beside batching it repairs what loses data there:
 
 from collections import defaultdict, deque
 from collections.abc import AsyncIterator, Iterator, Mapping
+from contextlib import suppress
 from time import monotonic
 from types import MappingProxyType
 from typing import Any, NamedTuple
 from zlib import crc32
 
 import faust
-from aiokafka.errors import CommitFailedError
+from aiokafka.errors import CommitFailedError, IllegalStateError
 from aiokafka.structs import OffsetAndMetadata, TopicPartition
 from faust.serializers.schemas import Schema
 from faust.transport.drivers import aiokafka as driver
@@ -176,7 +177,8 @@ class BatchConsumer(driver.Consumer):  # type: ignore[misc]
         if records is None or self.should_stop:
             return
         if not self.flow_active:
-            await self.perform_seek()
+            with suppress(IllegalStateError):  # a rebalance overtook it: its end seeks again
+                await self.perform_seek()
             return
         for tp, fetched in self._deliverable(records).items():
             if not (active is None or tp in active or tp in self._buffered_partitions):

@@ -52,6 +52,7 @@ async def settle(generator: Generator, workers: list[Worker]) -> tuple[Findings,
 
 async def serves_all(generator: Generator, seconds: float = 60.0) -> None:
     """Return when every request sent until now has an answer: all partitions have an owner again."""
+    await eventually(lambda: generator.sent.requests)
     asked, deadline = set(generator.sent.requests), monotonic() + seconds
     while left := asked - generator.answered:
         assert monotonic() < deadline, f"{len(left)} of {len(asked)} unanswered: {sorted(left)[:5]}"

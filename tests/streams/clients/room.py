@@ -41,7 +41,7 @@ async def tail(
     """A consumer at the beginning of every partition of a topic."""
     level = "read_committed" if committed else "read_uncommitted"
     async with AIOKafkaConsumer(**consumer_options(kafka), isolation_level=level) as consumer:
-        partitions = await partitions_of(kafka, topic)
+        partitions = await eventually(lambda: partitions_of(kafka, topic))  # not known at once when new
         consumer.assign(partitions)
         yield consumer, partitions
 
