@@ -9,7 +9,8 @@ import re
 import tomllib
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any, Literal, get_args, get_origin
+from types import UnionType
+from typing import Any, Literal, Union, get_args, get_origin
 
 import msgspec
 
@@ -166,7 +167,8 @@ def _parse(key: str, text: str) -> Any:
             return msgspec.json.decode(text)
         return msgspec.convert(text, kind, strict=False)
     except (msgspec.DecodeError, UnicodeDecodeError) as error:
-        raise SettingsError(f"{key}: {_shown(key, text)}: {error}{_choices(key)}") from error
+        remedy = '; write a JSON list: ["a", "b"]' if get_origin(kind) is tuple else _choices(key)
+        raise SettingsError(f"{key}: {_shown(key, text)}: {error}{remedy}") from error
 
 
 def _build(tree: Tree) -> Settings:
@@ -201,9 +203,13 @@ def _choices(key: str) -> str:
     """What a key that takes one of several words would accept."""
     mapping = {f"intake.mappings.{f.name}": f.type for f in msgspec.structs.fields(MappingSettings)}
     kind = (keys() | mapping).get(re.sub(r"\[\d+\]", "", key))
-    if get_origin(kind) is not Literal:
+    several = get_args(kind) if get_origin(kind) in {Union, UnionType} else (kind,)
+    words = [repr(word) for one in several if get_origin(one) is Literal for word in get_args(one)]
+    if not words:
         return ""
-    return f"; choose one of {', '.join(map(repr, get_args(kind)))}"
+    if bool in several:
+        words = ["true", "false", *words]
+    return f"; choose one of {', '.join(words)}"
 
 
 def _unknown(key: str, value: object, valid: Iterator[str] | list[str] | Mapping[str, Any]) -> SettingsError:

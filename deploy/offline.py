@@ -1,13 +1,14 @@
 """An engine without a broker: restored from a snapshot of the learner, or taught by a log in this process."""
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from itertools import islice
 from pathlib import Path
 
 import msgspec
 import numpy as np
 
+from deploy.evaluation.columns import Columns
 from deploy.evaluation.items import read_items
 from deploy.evaluation.logs import Reading, load
 from models.engine import Engine
@@ -39,11 +40,15 @@ class Source:
         models learn them; with one they only say what people did.
     items
         The catalogue: texts, stock.
+    columns, item_columns
+        Our names to those of the log and of the items, where the usual ones do not do.
     """
 
     snapshot: Path | None = None
     log: str | None = None
     items: Path | None = None
+    columns: Columns = field(default_factory=dict)
+    item_columns: Columns = field(default_factory=dict)
 
     def __bool__(self) -> bool:
         return self.snapshot is not None or self.log is not None
@@ -77,9 +82,9 @@ class OfflineEngine:
         if source.snapshot is not None:
             restore(self.engine, source.snapshot, settings.kafka.namespace)
         if source.items is not None:
-            self.engine.describe(list(read_items(source.items, {}).values()))
+            self.engine.describe(list(read_items(source.items, source.item_columns).values()))
         if source.log is not None:
-            log = load(source.log, Reading(mappings=settings.intake.mappings))
+            log = load(source.log, Reading(source.columns, mappings=settings.intake.mappings))
             self.engine.describe(list(log.items.values()))
             self.take(log.events)
 
@@ -126,7 +131,10 @@ def restore(engine: Engine, path: Path, namespace: str) -> None:
         None is there, or none can be used.
     """
     if path.is_file():
-        Snapshots(path.parent, namespace).read(path, engine)
+        try:
+            Snapshots(path.parent, namespace).read(path, engine)
+        except SnapshotError as error:
+            raise SnapshotError(f"{path}: {error}") from error
         return
     snapshots = Snapshots(path, namespace)
     if not snapshots.paths():

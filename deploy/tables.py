@@ -5,6 +5,7 @@ import gzip
 import importlib
 import io
 import sys
+from collections import Counter
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
@@ -57,7 +58,7 @@ def opened(path: Path) -> Iterator[Table]:
     Raises
     ------
     InvalidMessageError
-        Names the line that cannot be read.
+        Names the line that cannot be read, or columns of one name.
     SettingsError
         Parquet, and the extra is not installed.
     """
@@ -67,12 +68,19 @@ def opened(path: Path) -> Iterator[Table]:
         text = io.TextIOWrapper(stream, encoding="utf-8-sig", newline="")
         try:
             columns, rows = read(name, stream, text)
+            _refuse_doubles(name, columns)
             yield Table(name, columns, rows)
         except (UnicodeDecodeError, EOFError, gzip.BadGzipFile) as error:
             remedy = "give a UTF-8 text file, CSV or JSON lines, or Parquet; .gz of these"
             raise InvalidMessageError(name, str(error), remedy) from error
         finally:
             text.detach()
+
+
+def _refuse_doubles(name: str, columns: tuple[str, ...]) -> None:
+    doubles = [column for column, times in Counter(columns).items() if column and times > 1]
+    if doubles:
+        raise InvalidMessageError(f"{name}: header", doubles, "columns of one name: rename or drop one")
 
 
 def rows(path: Path) -> Iterator[Numbered]:

@@ -337,13 +337,16 @@ class Engine:
         Raises
         ------
         SnapshotError
-            Damaged, of another version, or learned with other features.
+            Damaged, of another version, or learned with other features or factors.
         """
         parts, meta = unpack_parts(data, "engine", self.VERSION)
         ours = list(self.fusion.feature_names)
         if (theirs := meta.get("features", ours)) != ours:
             differ = sorted(set(theirs) ^ set(ours))
             raise SnapshotError(f"engine: learned with other features, {differ}: rebuild from the log")
+        if (width := meta.get("factors")) != self.settings.factors:
+            ours_is = f"engine.factors = {self.settings.factors}"
+            raise SnapshotError(f"{ours_is}: learned with {width}: set that, or rebuild from the log")
         self.log.restore(parts["log"])
         self._mapped = 1
         self._map_new()

@@ -8,7 +8,7 @@ import numpy as np
 
 from models.components.content import Content
 from models.components.factors import Factors
-from models.components.popularity import Popularity
+from models.components.popularity import HALF_LIVES, Popularity
 from models.components.transitions import Transitions
 from models.contexts import Contexts
 from models.fusion.fusion import Fusion, Opinions
@@ -89,10 +89,10 @@ def trends(
     popularity: Popularity, maps: SlotMaps, live: UInt8, items: Interner, k: int
 ) -> tuple[TrendingItem, ...]:
     """Rising items, the surest first (``models/trending.py`` says how); delisted ones are left out."""
-    known = min(len(popularity.count()), len(maps.item_of))
+    known, general = min(len(popularity.count()), len(maps.item_of)), len(HALF_LIVES)
     with np.errstate(under="ignore"):
-        mass = np.exp2(popularity.arena["key"][:known] - popularity.offsets())
-    found = rising(mass, popularity.half, int(popularity.clock[0]))
+        mass = np.exp2(popularity.arena["key"][:known, :general] - popularity.offsets()[:general])
+    found = rising(mass, np.array(HALF_LIVES), int(popularity.clock[0]))
     slots = maps.item_of[found.item]
     shown = np.flatnonzero(live[slots] == 1)[:k]
     return tuple(

@@ -12,6 +12,7 @@ from msgspec import Meta
 Positive = Annotated[float, Meta(gt=0)]
 Share = Annotated[float, Meta(ge=0, le=1)]
 Count = Annotated[int, Meta(ge=1)]
+Seed = Annotated[int, Meta(ge=0, lt=2**32)]
 
 
 class _Section(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
@@ -173,7 +174,7 @@ class EngineSettings(_Section, frozen=True, kw_only=True):
     probes_per_second: Positive = 200.0
     gradient_rows_per_second: Positive = 2000.0
     exclude_seen: SeenRule = "auto"
-    seed: int = 0
+    seed: Seed = 0
     without: tuple[str, ...] = ()
 
 

@@ -7,13 +7,15 @@ from typing import Any
 
 import click
 
+from deploy.evaluation.columns import ITEMS, LOG, parse
+from deploy.evaluation.items import OPTION
 from deploy.offline import Source
 
 _FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
 
 
 def with_source(function: Callable[..., Any]) -> Callable[..., Any]:
-    """Add ``--snapshot``, ``--log`` and ``--items`` and pass them as ``source``."""
+    """Add ``--snapshot``, ``--log``, ``--items`` and names of their columns, and pass them as ``source``."""
 
     @click.option(
         "--snapshot",
@@ -24,9 +26,22 @@ def with_source(function: Callable[..., Any]) -> Callable[..., Any]:
         "--log", metavar="FILE|NAME", help="Offline: from a log, as for evaluate, learned in this process."
     )
     @click.option("--items", type=_FILE, help="Offline: the catalogue: item, title, text, categories, stock.")
+    @click.option(
+        "--column", "columns", multiple=True, metavar="OURS=THEIRS", help="Of --log, as for evaluate."
+    )
+    @click.option("--item-column", "item_columns", multiple=True, metavar="OURS=THEIRS", help="Of --items.")
     @functools.wraps(function)
-    def wrapped(*args: Any, snapshot: Path | None, log: str | None, items: Path | None, **kwargs: Any) -> Any:
-        source = Source(snapshot, log, items)
+    def wrapped(
+        *args: Any,
+        snapshot: Path | None,
+        log: str | None,
+        items: Path | None,
+        columns: tuple[str, ...],
+        item_columns: tuple[str, ...],
+        **kwargs: Any,
+    ) -> Any:
+        names = parse(columns, list(LOG)), parse(item_columns, list(ITEMS), OPTION)
+        source = Source(snapshot, log, items, *names)
         if items is not None and not source:
             raise click.UsageError("--items: a catalogue alone: give --snapshot or --log too")
         return function(*args, source=source, **kwargs)

@@ -34,7 +34,7 @@ Columns = dict[str, str]
 """Our name to theirs."""
 
 
-def parse(options: Iterable[str], known: Sequence[str]) -> Columns:
+def parse(options: Iterable[str], known: Sequence[str], option: str = "--column") -> Columns:
     """``["user=customer_id", …]`` as columns; our names may be written as in messages (``user_id``, ``ts``).
 
     Raises
@@ -52,14 +52,14 @@ def parse(options: Iterable[str], known: Sequence[str]) -> Columns:
     schemas.errors.SettingsError: --column: 'usr=customer': no such name; the nearest is user
     """
     found: Columns = {}
-    for option in options:
-        ours, equals, theirs = option.partition("=")
+    for given in options:
+        ours, equals, theirs = given.partition("=")
         ours = FROM_SETTINGS.get(ours, ours)
         if not equals or not theirs:
-            raise SettingsError(f"--column: {option!r}: write OURS=THEIRS; OURS is one of {', '.join(known)}")
+            raise SettingsError(f"{option}: {given!r}: write OURS=THEIRS; OURS is one of {', '.join(known)}")
         if ours not in known:
             near = difflib.get_close_matches(ours, list(known), n=1, cutoff=0.0)[0]
-            raise SettingsError(f"--column: {option!r}: no such name; the nearest is {near}")
+            raise SettingsError(f"{option}: {given!r}: no such name; the nearest is {near}")
         found[ours] = theirs
     return found
 
@@ -70,7 +70,11 @@ def mapped(mapping: MappingSettings) -> Columns:
 
 
 def resolve(
-    table: Table, usual: Mapping[str, tuple[str, ...]], given: Columns, needed: Sequence[str]
+    table: Table,
+    usual: Mapping[str, tuple[str, ...]],
+    given: Columns,
+    needed: Sequence[str],
+    option: str = "--column",
 ) -> Columns:
     """Our names that the table has, and the columns that they are.
 
@@ -82,6 +86,8 @@ def resolve(
         Columns by name; dots descend into objects.
     needed
         Names without which the table is of no use.
+    option
+        What names a column, for messages.
 
     Raises
     ------
@@ -95,7 +101,7 @@ def resolve(
             found[ours] = there[0]
     for ours in needed:
         if ours not in found:
-            remedy = f"give a column {ours!r}, or name it: --column {ours}=…"
+            remedy = f"give a column {ours!r}, or name it: {option} {ours}=…"
             raise InvalidMessageError(f"{table.name}: header", list(table.columns), remedy)
     for ours, theirs in given.items():
         if not {theirs, theirs.partition(".")[0]} & {*table.columns}:

@@ -10,6 +10,8 @@ from deploy.tables import Row, opened
 from schemas.catalogue import Item
 from schemas.errors import InvalidMessageError
 
+OPTION: Final = "--item-column"
+"""Of the command line: names a column of this table."""
 BETWEEN: Final = "|"
 """Separates an item's categories."""
 
@@ -23,7 +25,7 @@ def read_items(path: Path, columns: Columns) -> dict[str, Item]:
         Names line, column, value and remedy.
     """
     with opened(path) as table:
-        found = resolve(table, ITEMS, columns, ("item",))
+        found = resolve(table, ITEMS, columns, ("item",), OPTION)
         items = [_item(row, found, f"{table.name}:{number}") for number, row in table.rows]
     return {item.item_id: item for item in items}
 

@@ -122,6 +122,8 @@ def _ordered(events: Iterable[LogEvent], shuffle: int | None) -> list[LogEvent]:
 def identifier(row: Row, column: str, place: str) -> str:
     """An id as text; whole numbers without a fraction, whatever type the table gave them."""
     value = cell(row, column)
+    if isinstance(value, bool | dict | list):
+        raise InvalidMessageError(f"{place}: {column}", value, "an id is text or a number")
     if isinstance(value, float):
         value = None if math.isnan(value) else int(value) if value.is_integer() else value
     if value is None or value == "":

@@ -1,20 +1,24 @@
 """The outside referee's protocol: JSON lines on stdin, answers on stdout."""
 
 import sys
-from typing import Any
+from typing import Annotated, Any
 
 import msgspec
 
+from deploy.evaluation.times import END
 from models.evaluation.evaluation import Plan
 from models.evaluation.session import Session
 from models.evaluation.walk import LogEvent
 from schemas.catalogue import Item
 from schemas.errors import InvalidMessageError
 
+_Seconds = Annotated[float, msgspec.Meta(lt=END)]
+"""Since 1970; what is before it counts as 1970."""
+
 
 class _Recommend(msgspec.Struct, frozen=True, tag_field="op", tag="recommend"):
     user: str
-    t: float
+    t: _Seconds
     k: int = 100
     exclude_seen: bool = True
 
@@ -22,7 +26,7 @@ class _Recommend(msgspec.Struct, frozen=True, tag_field="op", tag="recommend"):
 class _Observe(msgspec.Struct, frozen=True, tag_field="op", tag="observe"):
     user: str
     item: str
-    t: float
+    t: _Seconds
     value: float = 1.0
 
 

@@ -24,7 +24,7 @@ def seconds(values: Sequence[Any], places: Sequence[str], unit: str = "auto") ->
         As they stand in the table, and where, for messages.
     unit
         ``"auto"``: text that is no number is ISO 8601 (without a zone: UTC); numbers are seconds,
-        milliseconds or microseconds by the size of the median.
+        milliseconds or microseconds by the size of the median, and all of them must be of that size.
 
     Raises
     ------
@@ -43,7 +43,7 @@ def seconds(values: Sequence[Any], places: Sequence[str], unit: str = "auto") ->
         found, unit = [_iso(v, p) for v, p in zip(values, places, strict=True)], "iso"
     else:
         numbers = [_finite(v, p, unit) for v, p in zip(values, places, strict=True)]
-        unit = _guess(numbers) if unit == "auto" else unit
+        unit = _one_unit(numbers, values, places) if unit == "auto" else unit
         found = [n / PER_SECOND[unit] for n in numbers]
     for t, value, place in zip(found, values, places, strict=True):
         if not 0 <= t < END:
@@ -51,9 +51,19 @@ def seconds(values: Sequence[Any], places: Sequence[str], unit: str = "auto") ->
     return found, unit
 
 
-def _guess(numbers: Sequence[float]) -> str:
-    middle = float(np.median(numbers)) if len(numbers) else 0.0
-    return "s" if middle < 1e11 else "ms" if middle < 1e14 else "us"
+def _one_unit(numbers: Sequence[float], values: Sequence[Any], places: Sequence[str]) -> str:
+    """The unit of all numbers, by their size."""
+    unit = _guess(float(np.median(numbers))) if len(numbers) else "s"
+    for number, value, place in zip(numbers, values, places, strict=True):
+        if number >= 0 and (own := _guess(number)) != unit:
+            sizes = f"of the size of {SPOKEN[own]}, most are {SPOKEN[unit]}"
+            remedy = f"{sizes}: correct it, or give the unit (--unit)"
+            raise InvalidMessageError(place, value, remedy)
+    return unit
+
+
+def _guess(number: float) -> str:
+    return "s" if number < 1e11 else "ms" if number < 1e14 else "us"
 
 
 def _number(value: Any) -> float | None:

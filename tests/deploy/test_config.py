@@ -53,6 +53,8 @@ def test_values_of_the_environment_are_read_as_their_type() -> None:
         ("[kafka]\npartitions = 0", ["kafka.partitions", "0", ">= 1"]),
         ('[kafka]\npartitions = "3"', ["kafka.partitions", "'3'", "Expected `int`"]),
         ('[kafka]\nfence = "transaction"', ["kafka.fence", "'transaction'", "'transactions', 'none'"]),
+        ('[engine]\nexclude_seen = "maybe"', ["engine.exclude_seen", "'maybe'", "true, false, 'auto'"]),
+        ("[engine]\nseed = -1", ["engine.seed", "-1", ">= 0"]),
         ("[experiment]\nholdout = nan", ["experiment.holdout", "nan"]),
         ('[[intake.mappings]]\ntopic = "t"\ntyp = "click"', ["intake.mappings[0]", "type"]),
         ('[[intake.mappings]]\ntopic = "t"\ntype = "clik"', ["intake.mappings[0].type", "'clik'", "'click'"]),
@@ -93,6 +95,7 @@ def test_a_wrong_file_is_an_error_that_names_everything(tmp_path: Path, toml: st
     ("name", "text", "parts"),
     [
         ("STREAMWISE_KAFKA__BOOTSRAP", "x", ["kafka.bootsrap", "'x'", "kafka.bootstrap"]),
+        ("STREAMWISE_ENGINE__WITHOUT", "popular", ["engine.without", "'popular'", '["a", "b"]']),
         ("STREAMWISE_KAFKA__PARTITIONS", "many", ["kafka.partitions", "'many'", "Expected `int`"]),
         ("STREAMWISE_KAFKA_BOOTSTRAP", "x", ["STREAMWISE_KAFKA__BOOTSTRAP", "two underscores"]),
         (

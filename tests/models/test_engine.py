@@ -6,6 +6,7 @@ import pytest
 from models.engine import Engine, ListRequest
 from schemas.catalogue import Item
 from schemas.embeddings import Embedding
+from schemas.errors import SnapshotError
 from schemas.events import Click
 from schemas.settings import EngineSettings, ExperimentSettings
 from tests.models.conftest import feed
@@ -87,6 +88,20 @@ def test_snapshot_restores_the_lists(small_engine):
     assert fresh.snapshot() == engine.snapshot() == twin.snapshot()
     assert fresh.log.checksums() == engine.log.checksums()
     assert listed(twin, other) == listed(engine, shard)
+
+
+def test_a_snapshot_of_other_settings_is_refused_whole(small_engine):
+    """Factors of another width, or other features: the error names the setting, and nothing has changed."""
+    engine, _ = small_engine
+    for settings, said in (
+        (EngineSettings(factors=32), "engine.factors = 32: learned with 16: set that, or rebuild"),
+        (EngineSettings(factors=16, without=("repeats",)), "learned with other features"),
+    ):
+        other = Engine(settings, seed=1)
+        before = other.snapshot()
+        with pytest.raises(SnapshotError, match=said):
+            other.restore(engine.snapshot())
+        assert other.snapshot() == before
 
 
 def test_a_block_learned_twice_counts_once(small_engine):

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
+from models.components.popularity import HALF_LIVES
 from models.engine import Engine
 from models.related import COMPARED, KINDS, unknown
 from models.similar import merge, nearest_factors
@@ -159,12 +160,27 @@ def test_masses_are_those_of_popularity(small_engine):
     engine, shard = small_engine
     surge(engine, shard, "i7", 60)
     item = engine.trending().items[0]
-    half = engine.popularity.half
-    total = totals(half, int(engine.popularity.clock[0]))
-    slot = engine.log.items.lookup("i7")
-    mass = 2.0 ** (engine.popularity.arena["key"][slot] - engine.popularity.offsets())
+    total = totals(np.array(HALF_LIVES), int(engine.popularity.clock[0]))
+    slot, general = engine.log.items.lookup("i7"), len(HALF_LIVES)
+    mass = 2.0 ** (engine.popularity.arena["key"][slot] - engine.popularity.offsets())[:general]
     assert item.recent == pytest.approx(mass[0])  # a burst: at the shortest half-life
     assert item.usual == pytest.approx(mass[-1] * total[0] / total[-1])
+
+
+def test_nothing_rises_where_only_people_change():
+    """A law that never changes, but ever fewer strangers: they are no measure of what is usual."""
+    engine = Engine(EngineSettings(factors=16), seed=1)
+    shard, rng = engine.open_shard(0), np.random.default_rng(5)
+    share = 1.0 / np.arange(1, 61)
+    for first in range(0, 1_500, 100):
+        offsets = np.arange(first, first + 100)
+        items = rng.choice(60, 100, p=share / share.sum())
+        clicks = [
+            Click(event_id=f"e{n}", user_id=f"u{n % 50}", item_id=f"i{i}", ts=1_000 * n)
+            for n, i in zip(offsets.tolist(), items.tolist(), strict=True)
+        ]
+        engine.learn(engine.observe(shard, clicks, offsets, broker_ts=1_000 * offsets))
+    assert engine.trending().items == ()
 
 
 def test_snapshots_give_the_same_answers(small_engine):

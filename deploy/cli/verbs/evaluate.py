@@ -13,7 +13,7 @@ from deploy.cli.options import as_json, with_settings
 from deploy.cli.output import progress
 from deploy.evaluation import plot
 from deploy.evaluation.columns import ITEMS, LOG, parse
-from deploy.evaluation.items import read_items
+from deploy.evaluation.items import OPTION, read_items
 from deploy.evaluation.logs import Log, Reading, load
 from deploy.evaluation.referee import answer_all
 from deploy.evaluation.report import Report, print_report
@@ -61,7 +61,7 @@ BASELINE = "popular"
 @click.option(
     "--plot", "picture", type=click.Path(dir_okay=False, path_type=Path), help="Draw learning curves."
 )
-@click.option("--seed", type=int, help="Of the engine; default: engine.seed.")
+@click.option("--seed", type=click.IntRange(0, 2**32 - 1), help="Of the engine; default: engine.seed.")
 @click.option("--jsonl", is_flag=True, help="Answer a referee: JSON lines on stdin, answers on stdout.")
 @as_json
 @with_settings
@@ -124,7 +124,7 @@ def _evaluate(name: str, plan: Plan, settings: Settings, options: Mapping[str, A
 def _items(log: Log, options: Mapping[str, Any]) -> Mapping[str, Item]:
     path = options["items_file"]
     if path is not None:
-        return read_items(path, parse(options["item_columns"], list(ITEMS)))
+        return read_items(path, parse(options["item_columns"], list(ITEMS), OPTION))
     if options["catalogue"] and not log.items:
         raise click.UsageError("--catalogue: which items are there? name them with --items FILE")
     return log.items

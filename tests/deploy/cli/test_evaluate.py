@@ -162,6 +162,7 @@ def test_bad_lines_are_named(tmp_path, capsys, line, names):
         ("a.csv", "", "column 'user'"),
         ("a.csv", "\0\ufffd", "column 'user'"),
         ("a.csv", "user,thing,t\n", "column 'item'"),
+        ("a.csv", "user,item,t,user\na,i,5,b\n", "header: ['user']: columns of one name"),
         ("a.csv", "user,item,t,value\nu,i,5,nan\n", "a.csv:2: value"),
         ("a.csv", "user,item,t,value\nu,i,5,much\n", "a.csv:2: value"),
         ("a.jsonl", "[" * 100_000, "a.jsonl:1"),
@@ -182,6 +183,7 @@ def test_bad_files_are_named(tmp_path, capsys, name, text, names):
         (["nowhere.csv"], "'nowhere.csv': no such file; data sets: complete-journey"),
         (["LOG", "--column", "usr=user"], "'usr=user': no such name; the nearest is user"),
         (["LOG", "--column", "user"], "write OURS=THEIRS"),
+        (["LOG", "--seed", "-1"], "--seed: -1"),
         (["LOG", "--catalogue"], "name them with --items FILE"),
         (["LOG", "--without", "factor"], "'factor': no such part; the nearest is factors"),
         (["LOG", "--source", "web"], "--source: 'web'"),
@@ -205,6 +207,8 @@ def test_referee_protocol():
         "nonsense",
         {"op": "fly"},
         {"op": "observe", "user": "", "item": "i1", "t": 700},
+        {"op": "observe", "user": "u1", "item": "i1", "t": 1e300},
+        {"op": "recommend", "user": "u1", "k": 5, "t": 1e300},
         {"op": "recommend", "user": "u1", "k": 5, "t": 700, "exclude_seen": False},
         {"op": "end"},
         {"op": "recommend", "user": "u1", "k": 5, "t": 700},
@@ -218,6 +222,6 @@ def test_referee_protocol():
     assert len(answers) == len(lines) - 2
     assert answers[0] == {"items": []}
     assert answers[1:62] == [{"ok": True}] * 61
-    assert all("error" in a for a in answers[62:65])
-    assert len(set(answers[65]["items"])) == 5
+    assert all("error" in a for a in answers[62:67])
+    assert len(set(answers[67]["items"])) == 5
     assert done.stderr == ""

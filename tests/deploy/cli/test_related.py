@@ -114,13 +114,29 @@ def test_what_is_wrong_is_a_sentence(log, capsys, arguments: list[str], message:
 
 
 def test_options_that_make_no_sense_are_refused(items, tmp_path, capsys) -> None:
-    """A catalogue alone, a history of an online person, a directory without snapshots."""
+    """A catalogue alone, a history of an online person, a directory without snapshots, another file."""
     assert run(["trending", "--items", str(items)]) == 2
     assert "--snapshot or --log" in capsys.readouterr().err
     assert run(["recommend", "u", "--had", "i1"]) == 2
     assert "only offline" in capsys.readouterr().err
     assert run(["trending", "--snapshot", str(tmp_path)]) == 1
     assert "no snapshot is there" in capsys.readouterr().err
+    assert run(["trending", "--snapshot", str(items)]) == 1
+    assert capsys.readouterr().err.startswith(f"error: {items}: ")
+
+
+def test_columns_are_named_as_for_evaluate(tmp_path, capsys) -> None:
+    """What a message advises is an option here too."""
+    (tmp_path / "log.csv").write_text("who,what,at\nu1,i1,5\nu1,i2,6\nu2,i1,7\n")
+    (tmp_path / "items.csv").write_text("code,title\ni3,tea\n")
+    ask = ["similar", "i1", "--log", str(tmp_path / "log.csv"), "--items", str(tmp_path / "items.csv")]
+    assert run(ask) == 2
+    assert "--item-column item=" in capsys.readouterr().err
+    ask += ["--item-column", "item=code"]
+    assert run(ask) == 2
+    assert "--column user=" in capsys.readouterr().err
+    found = asked([*ask, "--column", "user=who", "--column", "item=what", "--column", "t=at"], capsys)
+    assert [item["item_id"] for item in found["items"]] == ["i2"]
 
 
 @pytest.fixture

@@ -132,7 +132,9 @@ def test_times(values, unit, found) -> None:
     [
         ([1, "soon"], "auto", "B: 'soon': seconds, milliseconds or microseconds since the epoch"),
         (["2017-07-14", 5], "auto", "B: 5: a time: seconds since the epoch, or ISO 8601"),
-        ([1.5e9, 1.5e15], "auto", "B: .*: a time between 1970 and 9999, in seconds"),
+        ([1.5e9, 1.5e15], "auto", "B: .*: of the size of microseconds, most are seconds: .*--unit"),
+        ([1.5e12, 1.5e9], "auto", "B: .*: of the size of seconds, most are milliseconds: .*--unit"),
+        ([1.5e9, 1.5e12], "s", "B: .*: a time between 1970 and 9999, in seconds"),
         ([5, -1], "auto", "B: -1: a time between"),
         ([5, "nan"], "s", "B: 'nan': seconds since the epoch, a number"),
         ([5, True], "auto", "B: True"),
@@ -151,6 +153,13 @@ def test_whole_numbers_are_ids_without_a_fraction(tmp_path: Path) -> None:
         tmp_path, '{"user": 7.0, "item": 1, "t": 5}\n{"user": 7.5, "item": "1", "t": 6}', name="a.jsonl"
     )
     assert [(e.user, e.item) for e in log.events] == [("7", "1"), ("7.5", "1")]
+
+
+@pytest.mark.parametrize("wrong", ["true", '{"id": 7}', '["7"]', "null", '""'])
+def test_what_is_no_id_is_refused(tmp_path: Path, wrong: str) -> None:
+    """Its text would be one, and nobody would notice."""
+    with pytest.raises(InvalidMessageError, match=r"a.jsonl:1: item: .*: (an id is|every line needs)"):
+        read(tmp_path, f'{{"user": 7, "item": {wrong}, "t": 5}}', name="a.jsonl")
 
 
 def test_the_data_set_of_the_package() -> None:
@@ -182,7 +191,7 @@ def test_items(tmp_path: Path) -> None:
     item = read_items(tmp_path / "a.jsonl", {"title": "label"})["1"]
     assert (item.title, item.categories, item.description) == ("Tea", ("a", "b"), "x")
     (tmp_path / "b.csv").write_text("title\nTea\n")
-    with pytest.raises(InvalidMessageError, match="give a column 'item'"):
+    with pytest.raises(InvalidMessageError, match="give a column 'item', or name it: --item-column item="):
         read_items(tmp_path / "b.csv", {})
     (tmp_path / "c.csv").write_text("item,stock\n1,0\n2,\n3,7\n")
     assert [item.stock for item in read_items(tmp_path / "c.csv", {}).values()] == [0, None, 7]
