@@ -8,6 +8,8 @@ from models.evaluation.tally import STRUCK, Tally
 
 FEW_TESTS = 500
 """Below so many tests the intervals are wide, and the verdict says so."""
+FEW_PEOPLE = 20
+"""Resamples of fewer people differ too little: intervals come out too narrow, of one person as a point."""
 COMMON = 0.02
 """A share of events that is worth a word."""
 TIES = 0.2
@@ -136,6 +138,9 @@ def _doubts(tally: Tally, _: Question) -> Iterator[str]:
         )
     if len(tally) < FEW_TESTS:
         yield f"{len(tally):,} tests are few: give a longer log, or --every 1."
+    people = len(set(tally.person))
+    if people < FEW_PEOPLE:
+        yield f"Only {people:,} people were tested, too few to resample: trust no interval."
 
 
 def _against(difference: float, other: float, label: str) -> str:

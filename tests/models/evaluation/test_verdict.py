@@ -38,6 +38,13 @@ def test_a_difference_within_chance_is_called_so():
     assert "90 tests are few" in text
 
 
+def test_a_few_people_are_no_sample():
+    """Resampling one person gives the same mean every time: a point for an interval, which proves nothing."""
+    events = [LogEvent("u", f"i{n}", float(n)) for n in range(600)]
+    text = verdict(tally_of(events, [{"fused": 1, "strong": 2, "popular": 9}] * 600), QUESTION)
+    assert text.endswith("Only 1 people were tested, too few to resample: trust no interval.")
+
+
 def test_popularity_left_out_is_not_spoken_of():
     """Without the baseline's column."""
     tally = tally_of(people(20), [{"fused": 1, "strong": 2}] * 20)
