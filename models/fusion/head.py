@@ -27,7 +27,8 @@ class Head:
     Kale, 2007) on the log-loss of the item that came, among the probe's candidates: every group of weights
     keeps the inverse of its prior precision plus the sum of ``g g'``, renewed by Sherman and Morrison's
     formula.  Scores of components resemble each other so much that steps of one size per feature, as
-    Adagrad's, need several times the probes.  Probes of another build, with other features, are passed over.
+    Adagrad's, need several times the probes.  Probes of another build, with other features, are passed over,
+    and so are those whose features or weight are not finite: one would spoil every later list.
 
     Parameters
     ----------
@@ -101,8 +102,12 @@ def _learn(
         for f in range(width):
             w[f] = weights[groups[0], f] + weights[groups[1], f] + weights[groups[2], f]
         _expected(features[start[r] : start[r + 1]], w, gradient)
+        square = 0.0
         for f in range(width):
             gradient[f] -= features[start[r] + target[r], f]
+            square += gradient[f] * gradient[f]
+        if not np.isfinite(square * weight[r]):
+            continue
         for group in groups:
             _step(gradient, weight[r], weights[group], covariance[group], variance[group], direction)
 

@@ -3,6 +3,7 @@
 from dataclasses import replace
 
 import numpy as np
+import pytest
 
 from models.engine import Engine, ListRequest
 from models.fold import Rows
@@ -128,6 +129,21 @@ def test_other_features_are_passed_over():
     before = head.snapshot()
     head.learn(probes(10, np.random.default_rng(0), 1, 1))
     assert head.snapshot() == before
+
+
+@pytest.mark.parametrize("bad", [np.nan, np.inf, -np.inf])
+@pytest.mark.parametrize("name", ["features", "weight"])
+def test_probes_that_are_not_finite_teach_nothing(name, bad):
+    """One candidate's score, or the probe's weight: the other probes of the block count as if alone."""
+    rows = probes(3, np.random.default_rng(4), 1, 0)
+    column = getattr(rows.probes, name).copy()
+    column[1 if name == "weight" else 12] = bad
+    head, twin = Head(("a", "b", "c"), np.ones(3)), Head(("a", "b", "c"), np.ones(3))
+    head.learn(replace(rows, probes=replace(rows.probes, **{name: column})))
+    without = np.array([1.0, 0.0, 1.0], np.float32)
+    twin.learn(replace(rows, probes=replace(rows.probes, weight=without)))
+    assert head.snapshot() == twin.snapshot()
+    assert np.isfinite(head.weights).all()
 
 
 def test_parts_sum_to_the_utility_bit_for_bit(small_engine):
