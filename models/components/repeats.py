@@ -125,8 +125,11 @@ class Repeats:
 
 
 @kernel
-def _bin(gap: float) -> int:
-    return min(int(np.log2(1.0 + gap)), BINS - 1)
+def bin_of(gap: float) -> int:
+    """Of the seconds since; always one that there is: kernels check no bounds."""
+    if not gap > 0.0:
+        return 0
+    return int(min(np.log2(1.0 + gap), BINS - 1.0))
 
 
 @kernel
@@ -164,7 +167,7 @@ def _learn(
             if own == 0 or seen[own] == 0:
                 seen[own] = 0
                 continue
-            b, c = _bin(ctx_gap[j]), min(seen[own], COUNTS) - 1
+            b, c = bin_of(ctx_gap[j]), min(seen[own], COUNTS) - 1
             item_expected[own] += _rate(trials, hits, b, c)
             trials[b, c] += 1.0
             if own == item[r]:
@@ -195,7 +198,7 @@ def _hazards(
             if i == 0 or seen[i] == 0:
                 seen[i] = 0
                 continue
-            rate = _rate(bins[0], bins[1], _bin(gap[j]), min(seen[i], COUNTS) - 1)
+            rate = _rate(bins[0], bins[1], bin_of(gap[j]), min(seen[i], COUNTS) - 1)
             seen[i] = 0
             own_item[n] = i
             own_value[n] = max(np.log(rate * (ratio[0][i] + 2.0) / (ratio[1][i] + 2.0)), FLOOR)
