@@ -449,6 +449,8 @@ _RAGGED = {"ctx_item": "ctx_start", "ctx_gap": "ctx_start", "ctx_kind": "ctx_sta
     "features": "cand_start",
 }
 _INDEXED = frozenset({"item", "ctx_item", "cand_item"})
+_BOUNDS = {"ctx_gap": (0.0, np.inf), "weight": (-1e6, 1e6)}
+"""What folds compute with: a gap below 0 or a vast weight would spoil them for good."""
 _FINITE = frozenset(n for n, code in DTYPES.items() if "f" in code and n != "overlap")
 """Columns of numbers that folds add up: one NaN would stay in the models for ever."""
 
@@ -473,6 +475,10 @@ def _rows(section: str, kind: type[Columns], found: dict[str, npt.NDArray[Any]],
         if name in _FINITE and not np.isfinite(column).all():
             wrong = float(column[~np.isfinite(column)][0])
             raise CorruptBlockError(f"{section}.{name}", wrong, "every number must be finite")
+        low, high = _BOUNDS.get(name, (-np.inf, np.inf))
+        if column.size and not (column.min() >= low and column.max() <= high):
+            wrong = float(column[(column < low) | (column > high)][0])
+            raise CorruptBlockError(f"{section}.{name}", wrong, f"must be between {low:g} and {high:g}")
     _check_offsets(section, columns)
     return kind(**columns)
 

@@ -11,27 +11,29 @@ from models.evaluation.session import Session
 from models.evaluation.walk import LogEvent
 from schemas.catalogue import Item
 from schemas.errors import InvalidMessageError
+from schemas.ids import MAX_ID_LENGTH
 
+_Id = Annotated[str, msgspec.Meta(min_length=1, max_length=MAX_ID_LENGTH)]
 _Seconds = Annotated[float, msgspec.Meta(lt=END)]
 """Since 1970; what is before it counts as 1970."""
 
 
 class _Recommend(msgspec.Struct, frozen=True, tag_field="op", tag="recommend"):
-    user: str
+    user: _Id
     t: _Seconds
-    k: int = 100
+    k: Annotated[int, msgspec.Meta(ge=1)] = 100
     exclude_seen: bool = True
 
 
 class _Observe(msgspec.Struct, frozen=True, tag_field="op", tag="observe"):
-    user: str
-    item: str
+    user: _Id
+    item: _Id
     t: _Seconds
     value: float = 1.0
 
 
 class _Describe(msgspec.Struct, frozen=True, tag_field="op", tag="describe"):
-    item: str
+    item: _Id
     title: str = ""
     genres: tuple[str, ...] = ()
     text: str = ""
@@ -68,7 +70,7 @@ def _react(session: Session, message: _Recommend | _Observe | _Describe) -> dict
     match message:
         case _Recommend():
             session.engine.seen = message.exclude_seen
-            k = min(max(message.k, 1), 1000)
+            k = min(message.k, 1000)
             items = session.recommend(message.user, k, message.t, exclude_seen=message.exclude_seen)
             return {"items": items}
         case _Observe():

@@ -163,3 +163,14 @@ def test_a_number_that_is_none_is_refused(section: str, column: str, wrong: floa
     bad = replace(block, **{section: replace(rows, **{column: spoiled})})
     with pytest.raises(CorruptBlockError, match=rf"{section}.{column}: {wrong}: every number must be finite"):
         decode_block(encode_block(bad))
+
+
+@pytest.mark.parametrize(("column", "wrong"), [("ctx_gap", -1.0), ("weight", 1e30), ("weight", -1e7)])
+def test_numbers_that_would_spoil_a_fold_are_refused(column: str, wrong: float) -> None:
+    """A gap below 0 or a vast weight: the column, the value and the bounds are named."""
+    good = block(3, 7)
+    values = getattr(good.interactions, column).copy()
+    values[-1] = wrong
+    bad = replace(good, interactions=replace(good.interactions, **{column: values}))
+    with pytest.raises(CorruptBlockError, match=f"interactions.{column}.*between"):
+        decode_block(encode_block(bad))
