@@ -12,6 +12,7 @@ from uuid import uuid4
 import msgspec
 import numpy as np
 
+from schemas.events import decode_event
 from schemas.settings import (
     ExperimentSettings,
     HealthSettings,
@@ -27,6 +28,7 @@ from schemas.topics import Topic, topic_name
 from streams.app import wall_clock
 from streams.provision import provision
 from tests.faults.oracle import Sent
+from tests.faults.stored import stored
 from tests.streams.clients.room import read, tail, write
 
 USERS, ITEMS, REQUEST_EVERY = 500, 40, 20
@@ -141,3 +143,15 @@ async def finished(generator: Generator) -> bool:
         if r.value is not None  # a heartbeat
     }
     return len(offsets) >= len(generator.sent.interactions) and answered >= generator.sent.requests
+
+
+async def checkpointed(generator: Generator) -> bool:
+    """Whether every interaction in the log is in the state of its partition."""
+    kafka = generator.settings.kafka
+    last = {
+        r.partition: r.offset
+        for r in await read(kafka, Topic.EVENTS)
+        if hasattr(decode_event(r.value), "item_id")
+    }
+    states = await stored(kafka)
+    return all(p in states and states[p].applied >= offset for p, offset in last.items())

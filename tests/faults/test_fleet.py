@@ -10,7 +10,7 @@ import pytest
 from schemas.settings import KafkaSettings, Settings
 from streams.crash import Step
 from streams.kafka import idempotent_producer
-from tests.faults.load import Generator, deployment, finished, in_background
+from tests.faults.load import Generator, checkpointed, deployment, finished, in_background
 from tests.faults.oracle import Findings, judge
 from tests.faults.worker import Worker
 from tests.streams.clients.room import eventually
@@ -40,6 +40,7 @@ async def settle(generator: Generator, workers: list[Worker]) -> tuple[Findings,
     """Wait until everything is worked off, drain who still runs, and judge."""
     try:
         await eventually(lambda: finished(generator), 120)
+        await eventually(lambda: checkpointed(generator), 60)  # told to end in a rebalance, nobody writes it
     finally:
         running = [w for w in workers if w.runs]
         ends = await asyncio.gather(*(asyncio.to_thread(w.stop) for w in running))
@@ -78,6 +79,7 @@ async def test_a_zombie_changes_no_statistic(settings, fleet, step):
         assert await asyncio.to_thread(zombie.paused), zombie.log.read_text()[-3000:]
         stopped = monotonic()
         heir.start()
+        await asyncio.to_thread(heir.ready)
         await serves_all(generator)
         print(f"served again {monotonic() - stopped:.1f} s after the stop (a session is {SESSION_SECONDS} s)")
         await asyncio.sleep(max(0.0, stopped + SESSION_SECONDS + PAST_SESSION - monotonic()))
