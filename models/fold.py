@@ -10,7 +10,7 @@ import numpy.typing as npt
 from models.interning import Interner
 from models.jit import kernel
 from schemas.control import ControlRow
-from schemas.errors import CoverGapError
+from schemas.errors import CoverGapError, SnapshotError
 from schemas.signals import (
     Arm,
     Columns,
@@ -23,7 +23,7 @@ from schemas.signals import (
     RewardRows,
     SignalBlock,
 )
-from schemas.snapshots import Buffer, pack, unpack_parts, verify
+from schemas.snapshots import Buffer, identify, pack, unpack_parts, verify
 
 C = TypeVar("C", bound=Columns)
 Mask = npt.NDArray[np.bool_]
@@ -63,6 +63,7 @@ class Fold(Protocol):
     ``snapshot``, however they were packed into blocks.
     """
 
+    VERSION: int
     name: str
 
     def learn(self, rows: Rows) -> None:
@@ -179,12 +180,21 @@ class FoldLog:
         return pack("fold-log", self.VERSION, {}, meta, parts)
 
     def restore(self, data: Buffer) -> None:
-        """Become what ``snapshot`` wrote."""
+        """Become what ``snapshot`` wrote.
+
+        Raises
+        ------
+        SnapshotError
+            Damaged, or one of the folds is missing or of another version; nothing has changed then.
+        """
         verify(data, "fold-log")
         parts, meta = unpack_parts(data, "fold-log", self.VERSION)
         for fold in self.folds:
-            if fold.name in parts:
-                fold.restore(bytes(parts[fold.name]))
+            if fold.name not in parts:
+                raise SnapshotError(f"fold-log: {fold.name}: not in this snapshot: rebuild from the log")
+            identify(parts[fold.name], fold.name, fold.VERSION)
+        for fold in self.folds:
+            fold.restore(bytes(parts[fold.name]))
         self.items = Interner(meta["items"])
         self.high_water = {(p, i): to for p, i, to in meta["high_water"]}
         self.rows_learned = meta["rows"]

@@ -111,6 +111,17 @@ def unpack_parts(data: Buffer, name: str, version: int) -> tuple[dict[str, memor
     return dict(_parts(header, data)), header.meta
 
 
+def identify(data: Buffer, name: str, version: int) -> None:
+    """Check whose snapshot it is and of which layout, before anything of it is used.
+
+    Raises
+    ------
+    SnapshotError
+        Damaged, another's, or of another version.
+    """
+    _check(_open(data, name)[0], name, version)
+
+
 def verify(data: Buffer, name: str) -> None:
     """Check every checksum of a tree of snapshots, before any of it is used.
 

@@ -243,3 +243,18 @@ def test_items_without_an_event_are_judged_by_content_alone(small_engine):
     )
     assert all(value == 0.0 for name, value in parts.items() if name != "content")
     assert parts["content"] != 0.0
+
+
+def test_a_snapshot_of_which_one_fold_does_not_fit_changes_nothing(small_engine, monkeypatch):
+    """The last fold is of another version: the first ones are as they were, not half restored."""
+    engine, shard = small_engine
+    data = engine.snapshot()
+    feed_all(engine, shard, clicks(lambda n: f"later{n % 9}"))
+    before = engine.log.checksums()
+    monkeypatch.setattr(type(engine.log.folds[-1]), "VERSION", 99)
+    with pytest.raises(SnapshotError, match="version 99"):
+        engine.restore(data)
+    monkeypatch.undo()
+    assert engine.log.checksums() == before
+    engine.restore(data)
+    assert engine.log.checksums() != before
