@@ -13,7 +13,7 @@ from aiokafka import AIOKafkaConsumer, TopicPartition
 from deploy.embedded.broker import EmbeddedBroker
 from deploy.embedded.compat import install
 from deploy.health import checks_of
-from deploy.process import free_port
+from deploy.process import COMPILING, free_port
 from deploy.simulator.build import ShopOptions, build
 from deploy.simulator.drive import Drive, count_records
 from deploy.simulator.report import Report
@@ -152,7 +152,7 @@ class Demo:
                 return
             if checks and not told:
                 told = True
-                say("compiling kernels: a minute or two, once after an installation")
+                say(COMPILING)
             await asyncio.sleep(0.25)
 
     async def run(self, stop: asyncio.Event, *, say: Say, line: Say) -> Report:

@@ -8,9 +8,10 @@ import asyncio
 import logging
 import sys
 import threading
+from collections.abc import Callable
 from time import perf_counter
 
-from deploy.process import kill_group, spawn
+from deploy.process import COMPILING, kill_group, spawn
 from models.jit import KERNELS
 from models.warm import warm
 
@@ -27,6 +28,12 @@ def cold() -> list[str]:
     caches = {f"{k.py_func.__module__}.{k.py_func.__qualname__}": k._cache for k in KERNELS}  # noqa: SLF001
     # numba tells nobody what its cache holds; its index is empty where sources or processor differ.
     return [name for name, cache in caches.items() if not cache._cache_file._load_index()]  # noqa: SLF001
+
+
+def tell_if_cold(say: Callable[[str], None]) -> None:
+    """Say so before a process compiles most kernels where they are first used: one would wonder."""
+    if len(cold()) > FEW * len(KERNELS):
+        say(COMPILING)
 
 
 class Kernels:

@@ -13,6 +13,8 @@ from pathlib import Path
 from schemas.errors import UnavailableError
 
 POLL_SECONDS = 0.02
+COMPILING = "compiling kernels: a minute or two, once after an installation"
+"""What a person is told while a process compiles."""
 PR_SET_PDEATHSIG = 1
 _prctl = ctypes.CDLL(None, use_errno=True).prctl if sys.platform == "linux" else None
 

@@ -9,6 +9,7 @@ import click
 
 from deploy.evaluation.columns import ITEMS, LOG, parse
 from deploy.evaluation.items import OPTION
+from deploy.kernels import tell_if_cold
 from deploy.offline import Source
 
 _FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
@@ -44,6 +45,8 @@ def with_source(function: Callable[..., Any]) -> Callable[..., Any]:
         source = Source(snapshot, log, items, *names)
         if items is not None and not source:
             raise click.UsageError("--items: a catalogue alone: give --snapshot or --log too")
+        if source:
+            tell_if_cold(functools.partial(click.echo, err=True))
         return function(*args, source=source, **kwargs)
 
     return wrapped

@@ -1,5 +1,6 @@
 """``streamwise evaluate``: how good lists are on your own log, each event first a test, then a lesson."""
 
+import functools
 import os
 from collections.abc import Mapping
 from dataclasses import replace
@@ -19,6 +20,7 @@ from deploy.evaluation.referee import answer_all
 from deploy.evaluation.report import Report, print_report
 from deploy.evaluation.runs import run_all
 from deploy.evaluation.times import UNITS
+from deploy.kernels import tell_if_cold
 from models.evaluation.ablation import dropped, parts
 from models.evaluation.evaluation import Plan
 from models.evaluation.verdict import Question
@@ -111,6 +113,7 @@ def _evaluate(name: str, plan: Plan, settings: Settings, options: Mapping[str, A
         plans |= {part: plan.without(part) for part in parts(fusion)}
     jobs = options["jobs"] or os.cpu_count() or 1
     label = f"{log.name} × {len(plans)}" if len(plans) > 1 else log.name
+    tell_if_cold(functools.partial(click.echo, err=True))
     with progress(label, len(plans) * len(log.events), quiet=options["as_json"]) as advance:
         tallies = run_all(plans, log.events, items, jobs=jobs, advance=advance)
     whole = tallies.pop("")
