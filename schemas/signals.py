@@ -475,12 +475,16 @@ def _rows(section: str, kind: type[Columns], found: dict[str, npt.NDArray[Any]],
         if name in _FINITE and not np.isfinite(column).all():
             wrong = float(column[~np.isfinite(column)][0])
             raise CorruptBlockError(f"{section}.{name}", wrong, "every number must be finite")
-        low, high = _BOUNDS.get(name, (-np.inf, np.inf))
-        if column.size and not (column.min() >= low and column.max() <= high):
-            wrong = float(column[(column < low) | (column > high)][0])
-            raise CorruptBlockError(f"{section}.{name}", wrong, f"must be between {low:g} and {high:g}")
+        if name in _BOUNDS and column.size:
+            _check_bounds(f"{section}.{name}", column, *_BOUNDS[name])
     _check_offsets(section, columns)
     return kind(**columns)
+
+
+def _check_bounds(field: str, column: npt.NDArray[Any], low: float, high: float) -> None:
+    beyond = (column < low) | (column > high)
+    if beyond.any():
+        raise CorruptBlockError(field, float(column[beyond][0]), f"must be between {low:g} and {high:g}")
 
 
 def _ragged_length(columns: dict[str, npt.NDArray[Any]], name: str, n: int) -> int:
