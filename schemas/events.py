@@ -232,7 +232,7 @@ def decode_event(data: bytes) -> Event:
     Examples
     --------
     >>> decode_event(b'{"type":"tick","ts":5}')
-    Tick(ts=5)
+    Tick(ts=5, beat=0)
     >>> decode_event(b'{"type":"tick","ts":-5}')
     Traceback (most recent call last):
     ...
