@@ -14,9 +14,12 @@ def test_a_person_costs_less_than_600_bytes() -> None:
 
 @pytest.mark.slow
 def test_an_item_costs_less_than_four_kilobytes(short: bool) -> None:
-    """All that models hold after ten events an item, 100,000 items (short: 5,000), vectors aside."""
+    """All that models hold after ten events an item, 100,000 items, vectors aside.
+
+    Short: 5,000 items, whose arrays have just doubled and whose fixed reserves few share: half as much more.
+    """
     found = memory.run(BenchArgs(options={**memory.OPTIONS, "people": 2000}, short=short)).figures
-    assert found["bytes_per_item"] <= 4096
+    assert found["bytes_per_item"] <= (6144 if short else 4096)
 
 
 @pytest.mark.absolute
