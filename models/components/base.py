@@ -125,59 +125,6 @@ def before(value: float, item: int, other_value: float, other: int) -> bool:
 
 
 @kernel
-def offer(values: Float32, items: Int32, size: int, value: float, item: int) -> int:
-    """Push onto a bounded heap whose root is the worst kept; returns the new size."""
-    k = len(values)
-    if size < k:
-        at = size
-        while at > 0:
-            up = (at - 1) >> 1
-            if not before(values[up], items[up], value, item):
-                break
-            values[at] = values[up]
-            items[at] = items[up]
-            at = up
-        values[at] = value
-        items[at] = item
-        return size + 1
-    if before(value, item, values[0], items[0]):
-        sink(values, items, k, value, item)
-    return size
-
-
-@kernel
-def sink(values: Float32, items: Int32, size: int, value: float, item: int) -> None:
-    """Replace the root and restore the heap."""
-    at = 0
-    while True:
-        child = 2 * at + 1
-        if child >= size:
-            break
-        if child + 1 < size and before(values[child], items[child], values[child + 1], items[child + 1]):
-            child += 1
-        if before(values[child], items[child], value, item):
-            break
-        values[at] = values[child]
-        items[at] = items[child]
-        at = child
-    values[at] = value
-    items[at] = item
-
-
-@kernel
-def unheap(values: Float32, items: Int32, size: int) -> None:
-    """Sort a heap in place, best first; positions past ``size`` become item 0."""
-    for end in range(size - 1, 0, -1):
-        value, item = values[end], items[end]
-        values[end] = values[0]
-        items[end] = items[0]
-        sink(values, items, end, value, item)
-    for p in range(size, len(items)):
-        items[p] = 0
-        values[p] = 0.0
-
-
-@kernel
 def ban(stamp: Int32, value: int, items: Int32, begin: int, end: int) -> None:
     """Stamp a person's bans."""
     for p in range(begin, end):

@@ -4,6 +4,7 @@ from typing import Final
 
 import numpy as np
 
+from models.counter_random import GOLDEN, finalise, unit
 from models.jit import kernel
 from schemas.signals import Float32, Float64, Int64, InteractionRows, UInt8, UInt64
 
@@ -54,15 +55,6 @@ class GradientBudget:
 
 
 @kernel
-def scramble(x: np.uint64) -> np.uint64:
-    """SplitMix64's finaliser."""
-    z = x
-    z = (z ^ (z >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
-    z = (z ^ (z >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
-    return z ^ (z >> np.uint64(31))
-
-
-@kernel
 def _choose(
     weight: Float32, user: UInt64, offset: Int64, ts: Int64, per_second: float, state: Float64, out: UInt8
 ) -> None:
@@ -74,5 +66,5 @@ def _choose(
         state[0] = state[0] * np.exp(-passed / WINDOW_MS) + 1.0
         state[1] = max(state[1], np.float64(ts[r]))
         share = per_second * WINDOW_MS / (1000.0 * state[0])
-        lot = scramble(user[r] ^ (np.uint64(offset[r]) * np.uint64(0x9E3779B97F4A7C15)))
-        out[r] = 1 if np.float64(lot >> np.uint64(11)) / 9007199254740992.0 < share else 0
+        lot = finalise(user[r] ^ (np.uint64(offset[r]) * GOLDEN))
+        out[r] = 1 if unit(lot) < share else 0

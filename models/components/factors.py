@@ -7,10 +7,11 @@ import numpy as np
 
 from models.arena import Arena
 from models.components.base import Queries, ban
-from models.components.budget import GradientBudget, scramble
+from models.components.budget import GradientBudget
 from models.components.nearest import Cells, InvertedFile, follow
 from models.components.selecting import select
 from models.components.transitions import ignored
+from models.counter_random import GOLDEN, finalise, unit
 from models.fold import Rows
 from models.jit import fast_kernel, kernel
 from schemas.signals import Float32, Float64, Int32, Int64, UInt8, UInt64
@@ -178,9 +179,8 @@ def _start(table: Float32, begin: int, end: int, salt: int) -> None:
     d = table.shape[1]
     for i in range(max(begin, 1), end):
         for j in range(d):
-            bits = scramble(np.uint64(salt) * np.uint64(0x9E3779B97F4A7C15) + np.uint64(i * 4096 + j))
-            unit = (np.float64(bits >> np.uint64(11)) / 9007199254740992.0) - 0.5
-            table[i, j] = 0.2 * unit
+            bits = finalise(np.uint64(salt) * GOLDEN + np.uint64(i * 4096 + j))
+            table[i, j] = 0.2 * (unit(bits) - 0.5)
 
 
 @kernel
@@ -287,8 +287,8 @@ def _draw(target: int, known: int, random: UInt64, drawn: Int32) -> int:
     drawn[0] = target
     n = 1
     for _ in range(min(len(drawn) - 1, 2 * known)):
-        random[0] += np.uint64(0x9E3779B97F4A7C15)
-        high = scramble(random[0]) >> np.uint64(32)
+        random[0] += GOLDEN
+        high = finalise(random[0]) >> np.uint64(32)
         other = 1 + np.int64((high * np.uint64(known)) >> np.uint64(32))
         if other != target:
             drawn[n] = other

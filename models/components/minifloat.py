@@ -5,6 +5,7 @@ from typing import Final
 import numpy as np
 import numpy.typing as npt
 
+from models.counter_random import GOLDEN, finalise
 from models.jit import inner_kernel
 from schemas.signals import UInt64
 
@@ -45,8 +46,5 @@ def encode(weight: float, noise: int) -> int:
 @inner_kernel
 def next_bits(state: UInt64) -> np.uint64:
     """64 random bits; SplitMix64 (Steele et al., 2014)."""
-    state[0] += np.uint64(0x9E3779B97F4A7C15)
-    z = state[0]
-    z = (z ^ (z >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
-    z = (z ^ (z >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
-    return np.uint64(z ^ (z >> np.uint64(31)))
+    state[0] += GOLDEN
+    return finalise(state[0])

@@ -155,6 +155,12 @@ def situation(first: int, end: int, gap: Float32) -> int:
     return 3 if gap[first] > SESSION else 4
 
 
+@inner_kernel
+def list_of(column: int, here: int) -> int:
+    """The list that a column shows to people in a situation: only the last column has one for each."""
+    return column if column < COLUMNS - 1 else column + here
+
+
 @kernel
 def _learn(
     x: tuple[Int32, Float32, Int32, Float32],
@@ -185,7 +191,7 @@ def _learn(
         last[item] = clock[0]
         for h in range(COLUMNS):
             general = h < COLUMNS - 1
-            n = h if general else h + here
+            n = list_of(h, here)
             now = (clock[0] if general else clock[2 + here]) / half[n]
             key[item, n] = now + np.log2(weight + 2.0 ** (key[item, n] - now))
             _lift(n, item, *lists)
@@ -229,7 +235,7 @@ def _walk(
     for u in range(items.shape[0]):
         ban(marks[0], stamp + u, bans[1], bans[0][u], bans[0][u + 1])
         for c in range(COLUMNS):
-            h = c if c < COLUMNS - 1 else c + situation(x[0][u], x[0][u + 1], x[1])
+            h = list_of(c, situation(x[0][u], x[0][u + 1], x[1]))
             n = 0
             for p in range(filled[h]):
                 item = top[h, p]
@@ -264,7 +270,7 @@ def _scores(
         for p in range(start[u], start[u + 1]):
             i = item[p]
             for c in range(COLUMNS):
-                h = c if c < COLUMNS - 1 else c + here
+                h = list_of(c, here)
                 out[p, c] = max(key[i, h] - offset[h], -60.0)
             known = count[i] > 0
             out[p, COLUMNS] = log1p(count[i]) / 3.0

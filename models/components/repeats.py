@@ -5,7 +5,8 @@ from typing import Final
 import numpy as np
 
 from models.arena import Arena
-from models.components.base import Queries, ban, offer, unheap
+from models.components.base import Queries, ban
+from models.components.selecting import select
 from models.components.transitions import ignored
 from models.fold import Rows
 from models.jit import kernel
@@ -216,13 +217,18 @@ def _top(
     values: Float32,
 ) -> None:
     start, item, value = own
+    most = start[-1]
+    found, score = np.empty(most, np.int32), np.empty(most, np.float32)
+    histogram, keys = np.empty(256, np.int32), np.empty(most + 1, np.uint64)
     for u in range(len(start) - 1):
         ban(marks, stamp + u, bans[1], bans[0][u], bans[0][u + 1])
-        size = 0
+        n = 0
         for p in range(start[u], start[u + 1]):
             if marks[item[p]] < stamp + u:
-                size = offer(values[u, 0], items[u, 0], size, value[p], item[p])
-        unheap(values[u, 0], items[u, 0], size)
+                found[n] = item[p]
+                score[n] = value[p]
+                n += 1
+        select(score[:n], found[:n], (histogram, keys), items[u, 0], values[u, 0])
 
 
 @kernel

@@ -5,8 +5,9 @@ from typing import Final
 import numpy as np
 
 from models.arena import Arena
-from models.components.base import Queries, ban, offer, unheap
+from models.components.base import Queries, ban
 from models.components.nearest import InvertedFile
+from models.components.selecting import select
 from models.jit import fast_kernel
 from schemas.signals import Float32, Int32, UInt8
 
@@ -102,24 +103,21 @@ def _top(
     items: Int32,
     values: Float32,
 ) -> None:
-    profile, vector, has = x
-    d = profile.shape[1]
-    for u in range(len(profile)):
-        length = np.float32(0.0)
-        for j in range(d):
-            length += profile[u, j] * profile[u, j]
-        if length <= 0.0:
+    people, vector, has = x
+    found, score = np.empty(n_items, np.int32), np.empty(n_items, np.float32)
+    histogram, keys = np.empty(1024, np.int32), np.empty(n_items, np.uint64)
+    for u in range(len(people)):
+        if not people[u].any():
             continue
         ban(marks, stamp + u, bans[1], bans[0][u], bans[0][u + 1])
-        size = 0
-        best_values, best_items = values[u, 0], items[u, 0]
-        k = len(best_items)
+        n = 0
         for i in range(1, n_items):
             if has[i] == 0 or marks[i] >= stamp + u:
                 continue
             v = np.float32(0.0)
-            for j in range(d):
-                v += profile[u, j] * vector[i, j]
-            if size < k or v >= best_values[0]:
-                size = offer(best_values, best_items, size, float(v), i)
-        unheap(best_values, best_items, size)
+            for j in range(people.shape[1]):
+                v += people[u, j] * vector[i, j]
+            found[n] = i
+            score[n] = v
+            n += 1
+        select(score[:n], found[:n], (histogram, keys), items[u, 0], values[u, 0])

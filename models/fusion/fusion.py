@@ -162,5 +162,4 @@ class Fusion:
         content = self.proposed - 1, extra - 1
         novelty = self.popularity.novelty(universe.n_items) / NOVELTY_SCALE
         crosses(slots, self.popularity.count(), features, content, extra, novelty)
-        features[:, -1] = 0.0
         return features

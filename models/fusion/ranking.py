@@ -16,7 +16,7 @@ RRF_SCALE = 60.0
 def crosses(
     slots: Int32, count: Float64, features: Float32, content: tuple[int, int], at: int, novelty: float
 ) -> None:
-    """Features of items without an event, from ``at`` on; what folds say of them is taken away.
+    """Features of items without an event, from ``at`` to the end; what folds say of them is taken away.
 
     Parameters
     ----------
@@ -31,7 +31,7 @@ def crosses(
     """
     for p in range(len(slots)):
         new = slots[p] == 0 or count[slots[p]] == 0.0
-        features[p, at : at + 4] = 0.0
+        features[p, at:] = 0.0
         if not new:
             continue
         features[p, : content[0]] = 0.0
