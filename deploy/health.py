@@ -22,7 +22,7 @@ JSON = "application/json"
 
 
 class Readiness(msgspec.Struct, frozen=True):
-    """The body of ``/readyz``: each check with ``"ok"`` or the reason why not."""
+    """The body of ``/readyz``: each check, and each note, with ``"ok"`` or the reason why not."""
 
     ready: bool
     checks: dict[str, str]
@@ -44,17 +44,23 @@ class Health:
 
     def __init__(self, checks: Mapping[str, Check] | None = None) -> None:
         self._checks = dict(checks or {})
+        self._notes: dict[str, Check] = {}
 
     def add(self, name: str, check: Check) -> None:
         """One more check."""
         self._checks[name] = check
 
+    def note(self, name: str, check: Check) -> None:
+        """What the process serves without, if it must: shown like a check, and no reason not to be ready."""
+        self._notes[name] = check
+
     def readiness(self) -> Readiness:
         """Every check's answer; ready when all are well."""
         # A copy: checks are added while probes are answered on another thread.
         reasons = {name: check() for name, check in list(self._checks.items())}
+        shown = reasons | {name: note() for name, note in list(self._notes.items())}
         return Readiness(
-            ready=not any(reasons.values()), checks={name: why or "ok" for name, why in reasons.items()}
+            ready=not any(reasons.values()), checks={name: why or "ok" for name, why in shown.items()}
         )
 
 

@@ -180,6 +180,7 @@ class StreamMetrics(Beats):
         self._lag = _gauge(registry, "learner_lag_blocks", "Signals blocks not learned yet.")
         self._snapshots = _histogram(registry, "snapshot_seconds", "Writing a snapshot.", WAIT_SECONDS)
         self._snapshot_size = _gauge(registry, "snapshot_bytes", "Size of the newest snapshot.")
+        self._unwritten = _counter(registry, "failed_snapshots", "Snapshots that could not be written.")
         place = ["topic", "partition"]
         self._behind = _gauge(registry, "consumer_lag_records", "Records that are not done yet.", place)
         self._stuck = _gauge(
@@ -249,6 +250,10 @@ class StreamMetrics(Beats):
         del offset
         self._snapshot_size.set(size)
         self._snapshots.observe(seconds)
+
+    def on_snapshot_failed(self) -> None:
+        """A snapshot could not be written."""
+        self._unwritten.inc()
 
     def on_progress(self, topic: str, partition: int, lag: int, stuck_seconds: float) -> None:
         """A partition is so far behind, and stuck for so long."""
@@ -377,6 +382,9 @@ class ApiMetrics(Beats):
         self._unreadable = _counter(
             registry, "unreadable_records", "Records passed over by the view.", ["topic"]
         )
+        self._unstored = _counter(
+            registry, "stored_list_failures", "Times that the API found no Redis to look a list up in."
+        )
         self._viewers = _gauge(registry, "page_viewers", "Live pages that are open.")
         self._ndcg = _gauge(registry, "component_ndcg_ratio", "Live prequential NDCG@10.", ["component"])
         self._overlap = _gauge(
@@ -432,6 +440,10 @@ class ApiMetrics(Beats):
         """So many pages are open."""
         self._viewers.set(count)
 
+    def on_stored_failed(self) -> None:
+        """The Redis view did not answer."""
+        self._unstored.inc()
+
 
 class AuditMetrics(Beats):
     """Counts what ``streams.auditor.AuditObserver`` tells."""
@@ -443,6 +455,7 @@ class AuditMetrics(Beats):
         self._corrupt = _counter(registry, "audit_corrupt_records", "Records of signals that are no blocks.")
         self._switches = _counter(registry, "audit_switches", "Orders to serve the safe policy.")
         self._refused = _counter(registry, "audit_refused_snapshots", "Snapshots that could not be used.")
+        self._unwritten = _counter(registry, "audit_failed_snapshots", "Snapshots that could not be written.")
         self._causal = causal
 
     def on_folded(self, rows: int, lag: int) -> None:
@@ -468,6 +481,11 @@ class AuditMetrics(Beats):
         """A snapshot could not be used."""
         del reason
         self._refused.inc()
+
+    def on_snapshot_failed(self, reason: str) -> None:
+        """A snapshot could not be written."""
+        del reason
+        self._unwritten.inc()
 
 
 class CausalGauges:

@@ -31,4 +31,6 @@ def of_stream(app: StreamApp, kernels: Kernels) -> Health:
         "progress": runtime.stalls.why,
     }
     started = {name: once_started(check) for name, check in checks.items()}
-    return Health({"kernels": kernels.missing, **started})
+    health = Health({"kernels": kernels.missing, **started})
+    health.note("snapshots", once_started(lambda: runtime.learner.unwritten))
+    return health

@@ -49,6 +49,9 @@ class AuditObserver(Protocol):
     def on_snapshot_refused(self, reason: str) -> None:
         """A snapshot could not be used; an older one or the whole log is read instead."""
 
+    def on_snapshot_failed(self, reason: str) -> None:
+        """A snapshot could not be written; the next audit tries again."""
+
     def on_heartbeat(self, stage: str, topic: str, partition: int, ts: int) -> None:
         """A block with a heartbeat that set out at ``ts`` was counted."""
 
@@ -69,6 +72,9 @@ class NullAuditObserver:
         """Ignore."""
 
     def on_snapshot_refused(self, reason: str) -> None:
+        """Ignore."""
+
+    def on_snapshot_failed(self, reason: str) -> None:
         """Ignore."""
 
     def on_heartbeat(self, stage: str, topic: str, partition: int, ts: int) -> None:
@@ -222,9 +228,16 @@ class Auditor:
                 self._ordered = row.from_epoch
                 self._observer.on_switch(row)
             await out.report(reports)
-            self._snapshots.write(self._next, self._books.snapshot())
+            self._keep()
         self._audited = self._next
         return reports
+
+    def _keep(self) -> None:
+        """Write a snapshot; without one a restart reads more of the log, and the audits go on."""
+        try:
+            self._snapshots.write(self._next, self._books.snapshot())
+        except OSError as error:
+            self._observer.on_snapshot_failed(f"audit.directory: {self._settings.audit.directory}: {error}")
 
 
 class _Out:

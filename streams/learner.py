@@ -7,6 +7,7 @@ restart loads the newest snapshot whose checksum is right and goes on from there
 """
 
 import asyncio
+import logging
 import os
 import threading
 from collections import deque
@@ -25,6 +26,8 @@ from schemas.signals import Cover, SignalBlock
 from schemas.snapshots import Buffer, pack, unpack_parts
 from streams.observer import StreamObserver
 from streams.signals import Located, SignalsTail
+
+log = logging.getLogger(__name__)
 
 KEEP = 3
 """Snapshots kept: the newest may be damaged."""
@@ -84,15 +87,25 @@ class Snapshots:
         self._name = f"learner {name}"
 
     def write(self, offset: int, data: bytes) -> Path:
-        """Write atomically, and remove the oldest."""
+        """Write atomically, and remove the oldest.
+
+        Raises
+        ------
+        OSError
+            The disk is full, or the directory cannot be written; what was there before still stands.
+        """
         self._directory.mkdir(parents=True, exist_ok=True)
         body = pack(self._name, VERSION, {}, {"offset": offset}, {"engine": data})
         path = self._directory / f"signals-{offset:020d}.snapshot"
         draft = path.with_suffix(".draft")
-        with draft.open("wb") as file:
-            file.write(body)
-            file.flush()
-            os.fsync(file.fileno())
+        try:
+            with draft.open("wb") as file:
+                file.write(body)
+                file.flush()
+                os.fsync(file.fileno())
+        except OSError:  # the disk is full: what is there of it would keep others from writing, too
+            draft.unlink(missing_ok=True)
+            raise
         draft.replace(path)
         for old in self.paths()[:-KEEP]:
             old.unlink()
@@ -110,7 +123,7 @@ class Snapshots:
         for path in reversed(self.paths()):
             try:
                 return self.read(path, learner), refused
-            except SnapshotError as error:
+            except (SnapshotError, OSError) as error:
                 refused.append(f"{path}: {error}")
         return 0, refused
 
@@ -184,6 +197,7 @@ class Learner:
         self._written = -1
         self.next_offset = tail.end  # where the snapshot ends
         self.corrupt = 0
+        self.unwritten: str | None = None  # why the last snapshot is not on the disk
 
     async def run(self) -> None:
         """Tail and fold until cancelled; raises what the fold raised."""
@@ -252,12 +266,28 @@ class Learner:
             self._rows = min(4096, self._rows * 2)
 
     def snapshot(self) -> None:
-        """Write a snapshot if something was folded since the last."""
+        """Write a snapshot if something was folded since the last.
+
+        One that cannot be written costs a restart the time to read more of the log, and nobody a list: it
+        is told, and tried again at the next interval.
+        """
         if self.next_offset <= self._written:
             return
         started = perf_counter()
         with self._turn.patient(self._pause):
             data, offset = self._engine.snapshot(), self.next_offset
-        self._snapshots.write(offset, data)
+        try:
+            self._snapshots.write(offset, data)
+        except OSError as error:
+            self._tell(f"learner.directory: no snapshot is written to {self._settings.directory}: {error}")
+            return
         self._written = offset
+        self.unwritten = None
         self._observer.on_snapshot(offset, len(data), perf_counter() - started)
+
+    def _tell(self, why: str) -> None:
+        """Once in the log until one is written again, each time in the metric."""
+        self._observer.on_snapshot_failed()
+        if self.unwritten is None:
+            log.warning("%s: the process goes on without; free the disk or set another directory", why)
+        self.unwritten = why

@@ -42,6 +42,9 @@ class StreamObserver(Protocol):
     def on_snapshot(self, offset: int, size: int, seconds: float) -> None:
         """The learner wrote a snapshot of the log up to ``offset``."""
 
+    def on_snapshot_failed(self) -> None:
+        """A snapshot could not be written; it is tried again at the next interval."""
+
     def on_progress(self, topic: str, partition: int, lag: int, stuck_seconds: float) -> None:
         """A partition is ``lag`` records behind; it is stuck for so long (0: it is not)."""
 
@@ -89,6 +92,9 @@ class NullObserver:
         """Ignore."""
 
     def on_snapshot(self, offset: int, size: int, seconds: float) -> None:
+        """Ignore."""
+
+    def on_snapshot_failed(self) -> None:
         """Ignore."""
 
     def on_progress(self, topic: str, partition: int, lag: int, stuck_seconds: float) -> None:

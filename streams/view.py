@@ -33,6 +33,8 @@ Offsets = dict[int, int]
 
 POLL_MS = 1_000
 MAX_RECORDS = 500
+BEHIND = 2 * MAX_RECORDS
+"""Recommendations that may wait while the view calls itself ready."""
 RETRY_SECONDS = 1.0
 REDIS_TIMEOUT_SECONDS = 2.0
 
@@ -126,6 +128,11 @@ class RedisView:
         self._held: bytes | None = None
         self._next: Offsets = {}
         self._decoder = msgspec.json.Decoder(_Head)
+        self._why: str | None = "Redis was not reached yet"
+
+    def ready(self) -> str | None:
+        """None while Redis takes what is written, else why not."""
+        return self._why
 
     async def run(self, stop: asyncio.Event) -> None:
         """Read and write until ``stop``; returns within one poll."""
@@ -138,7 +145,8 @@ class RedisView:
                     await self._step(consumer)
                 except (RedisError, OSError) as error:
                     self._held = None
-                    self._observer.redis_failed(f"{type(error).__name__}: {error}")
+                    self._why = f"Redis does not take lists: {type(error).__name__}: {error}"
+                    self._observer.redis_failed(self._why)
                     await _pause(stop)
         finally:
             await consumer.stop()
@@ -162,11 +170,18 @@ class RedisView:
         rows = self._rows([record for run in batches.values() for record in run])
         if await self._store(rows, after) != _encode(after):
             self._held = None
+            self._why = "Redis lost lists: they are being written again"
             self._observer.view_lost()
             return
         self._held, self._next = _encode(after), after
+        self._why = self._behind(consumer)
         if rows:
             self._observer.lists_stored(len(rows))
+
+    def _behind(self, consumer: Any) -> str | None:
+        ends = ((consumer.highwater(TopicPartition(self._topic, p)) or 0, at) for p, at in self._next.items())
+        left = sum(max(0, end - at) for end, at in ends)
+        return f"{left} recommendations are not in Redis yet" if left > BEHIND else None
 
     async def _store(self, rows: "Sequence[_Row]", after: Offsets) -> bytes:
         keys = [

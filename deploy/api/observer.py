@@ -44,6 +44,9 @@ class ApiObserver(Protocol):
     def on_heartbeat(self, stage: str, topic: str, partition: int, ts: int) -> None:
         """A heartbeat that set out at ``ts`` was read from ``recommendations``."""
 
+    def on_stored_failed(self) -> None:
+        """The Redis view did not answer; it is left alone for a while."""
+
 
 class NullApiObserver:
     """Hears nothing."""
@@ -83,3 +86,6 @@ class NullApiObserver:
 
     def on_heartbeat(self, stage: str, topic: str, partition: int, ts: int) -> None:
         """Nothing."""
+
+    def on_stored_failed(self) -> None:
+        """Ignore."""

@@ -1,30 +1,26 @@
 """Runs the HTTP side: the live view's reader, the gateway's producer, and uvicorn, until told to stop."""
 
 import asyncio
-import logging
 import socket
 import time
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 import uvicorn
 from typing_extensions import override  # an aiokafka requirement; typing has it from 3.12
 
 from deploy.api.app import create_api
-from deploy.api.context import ApiContext, Stored, nothing_stored
+from deploy.api.context import ApiContext, nothing_stored
 from deploy.api.gateway import Gateway
 from deploy.api.live import LiveView
 from deploy.api.reader import LiveReader
 from deploy.api.related import RelatedItems
+from deploy.api.stored import StoredLists
 from deploy.health import Health
 from deploy.metrics import Metrics
 from deploy.watchdog import watched
 from schemas.errors import UnavailableError
-from schemas.recommendations import Recommendation
 from schemas.settings import Settings
-from streams.view import connect, read_list
-
-log = logging.getLogger(__name__)
 
 
 def now_ms() -> int:
@@ -59,7 +55,9 @@ async def serve(
     reader = LiveReader(view, settings.kafka, now_ms)
     gateway = Gateway(view, settings.kafka)
     health = Health({"reader": reader.ready, "gateway": gateway.ready})
-    stored, close = _stored(settings)
+    stored = StoredLists(settings, metrics.api, time.monotonic) if settings.redis.url else None
+    if stored is not None:
+        health.note("redis", stored.why)
     context = ApiContext(
         settings=settings,
         view=view,
@@ -68,7 +66,7 @@ async def serve(
         metrics=metrics,
         related=related,
         clock=now_ms,
-        stored=stored,
+        stored=stored.look if stored is not None else nothing_stored,
     )
     work = [asyncio.create_task(reader.run()), asyncio.create_task(gateway.run())]
     work.append(asyncio.create_task(_serve_http(context, stop, listening)))
@@ -84,7 +82,8 @@ async def serve(
         for task in work[:-1]:
             task.cancel()
         await asyncio.gather(*work, return_exceptions=True)
-        await close()
+        if stored is not None:
+            await stored.close()
 
 
 class _Server(uvicorn.Server):
@@ -130,23 +129,3 @@ def _bound(host: str, port: int) -> socket.socket:
         return socket.create_server((host, port), family=family, backlog=2048)
     except OSError as error:
         raise UnavailableError(f"api.port: {host}:{port}: {error.strerror}: choose another port") from error
-
-
-def _stored(settings: Settings) -> tuple[Stored, Callable[[], Awaitable[None]]]:
-    """The Redis view as a second place to look, where Redis is configured."""
-    if not settings.redis.url:
-        return nothing_stored, _nothing
-    client = connect(settings.redis)
-
-    async def look(user: str, surface: str) -> Recommendation | None:
-        try:
-            return await read_list(client, settings.kafka.namespace, user, surface)
-        except UnavailableError as error:
-            log.warning("the Redis view does not answer: %s", error)
-            return None
-
-    return look, client.aclose
-
-
-async def _nothing() -> None:
-    return

@@ -53,6 +53,11 @@ class Teller:
         self._counting.on_snapshot_refused(reason)
         click.echo(f"snapshot not used: {reason}", err=True)
 
+    def on_snapshot_failed(self, reason: str) -> None:
+        """A restart will read more of the log."""
+        self._counting.on_snapshot_failed(reason)
+        click.echo(f"snapshot not written: {reason}: free the disk or set another directory", err=True)
+
     def on_heartbeat(self, stage: str, topic: str, partition: int, ts: int) -> None:
         """Only counted."""
         self._counting.on_heartbeat(stage, topic, partition, ts)

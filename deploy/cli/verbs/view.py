@@ -43,6 +43,7 @@ def command(settings: Settings, *, as_json: bool) -> None:
 async def keep(settings: Settings, health: Health, metrics: Metrics) -> None:
     """Keep the view until a signal."""
     view = RedisView(settings.kafka, settings.redis, clock_ms=_now, observer=metrics.view)
+    health.add("redis", view.ready)
     with watched(settings.health, health, metrics.process), stop_on_signals() as stop:
         await view.run(stop)
 
