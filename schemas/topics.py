@@ -37,29 +37,33 @@ class TopicSpec(msgspec.Struct, frozen=True):
         0: as many as ``events`` has.
     compacted
         Keep the last value of each key for ever, instead of everything for ``retention_ms``.
+    append_time
+        Records carry the time at which the broker took them, whatever their producer's clock says.
     """
 
     topic: Topic
     partitions: int
     compacted: bool = False
     retention_ms: int = 7 * 24 * 3_600_000
+    append_time: bool = False
 
     def config(self) -> dict[str, str]:
         """Kafka's topic settings."""
+        stamp = {"message.timestamp.type": "LogAppendTime"} if self.append_time else {}
         if self.compacted:
-            return {
+            return stamp | {
                 "cleanup.policy": "compact",
                 "min.compaction.lag.ms": "600000",
                 "segment.bytes": "67108864",
             }
-        return {"cleanup.policy": "delete", "retention.ms": str(self.retention_ms)}
+        return stamp | {"cleanup.policy": "delete", "retention.ms": str(self.retention_ms)}
 
 
 MONTH = 30 * 24 * 3_600_000
 CATALOGUE: tuple[TopicSpec, ...] = (
-    *(TopicSpec(t, 0) for t in SOURCES),
-    TopicSpec(Topic.ITEMS, 1, compacted=True),
-    TopicSpec(Topic.USERS, 0, compacted=True),
+    *(TopicSpec(t, 0, append_time=True) for t in SOURCES),
+    TopicSpec(Topic.ITEMS, 1, compacted=True, append_time=True),
+    TopicSpec(Topic.USERS, 0, compacted=True, append_time=True),
     TopicSpec(Topic.EVENTS, 0, retention_ms=MONTH),
     TopicSpec(Topic.SIGNALS, 1, retention_ms=3 * MONTH),
     TopicSpec(Topic.EMBEDDINGS, 1, compacted=True),

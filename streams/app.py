@@ -13,9 +13,11 @@ from typing import Any, Literal
 import faust
 from mode import CrashingSupervisor
 
+from schemas.heartbeats import Heartbeat
 from schemas.settings import KafkaSettings, Settings
 from schemas.topics import Topic, topic_name
 from streams.catalogue import Catalogue
+from streams.clock import BrokerClock
 from streams.crash import CrashPoint
 from streams.deadletters import DeadLetters
 from streams.guardrail import Guardrail
@@ -68,7 +70,7 @@ class Runtime:
         self.roles = roles
         self.engine = engine
         self.observer = observer
-        self.clock = clock
+        self.clock = BrokerClock(clock)
         self.crash = crash
         self.turn = Turn()
         self.pace = Pace()
@@ -90,6 +92,8 @@ class Runtime:
         self._make_agents()
         self.incarnations.update(await open_group(self.settings, self.topics))
         await connect(self.producer)
+        if self.settings.health.heartbeat_seconds:
+            await self.heart.beat(Heartbeat(0, self.clock()))  # what time is it?
         self.learner = self._make_learner()
         self.catalogue = Catalogue(kafka, self.engine, self.turn)
         if "users" in self.roles:
@@ -126,7 +130,7 @@ class Runtime:
         self.recommendations = writer(Topic.RECOMMENDATIONS)
         self.state = writer(Topic.STATE)
         self.signals = SignalsWriter(writer(Topic.SIGNALS))
-        self.heart = Heart(self.producer, topic_name(Topic.REQUESTS, kafka.namespace))
+        self.heart = Heart(self.producer, topic_name(Topic.REQUESTS, kafka.namespace), self.clock)
         self.letters = DeadLetters(writer(Topic.DEAD_LETTERS))
 
     def _make_agents(self) -> None:
@@ -228,7 +232,7 @@ def create_app(
     observer
         Told what happens; None: nobody is.
     clock
-        Milliseconds since the epoch.
+        Milliseconds since the epoch, read once: see ``streams.clock``.
     crash
         Where to die, for fault tests.
     roles

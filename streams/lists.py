@@ -22,7 +22,8 @@ from streams.triggers import Trigger, TriggerQueue
 from streams.writer import LogWriter, Outgoing
 
 STALE_MS = 60_000
-"""A push whose event is older is shed: the person has moved on, and a replay must not flood them."""
+"""A push whose event came to the broker longer ago is shed: the person has moved on, and a replay must not
+flood them."""
 
 MakeRequest = Callable[[Trigger], Any]
 """The engine's request for a trigger; None when its partition is no longer ours."""
@@ -117,7 +118,7 @@ class Lists:
         for (trigger, _), decision in zip(asked, decisions, strict=True):
             by_partition[trigger.partition].append(decision)
         for partition, made in by_partition.items():
-            logged = self._events.put(partition, [_logged(d) for d in made])
+            logged = self._events.put(partition, [_logged(d, now) for d in made])
             self._start(partition, [d.recommendation for d in made], logged)
         self._crash(Step.DECISIONS_SENT)
 
@@ -137,7 +138,8 @@ class Lists:
     ) -> None:
         await logged
         self._crash(Step.DECISIONS_LANDED)
-        published = self._recommendations.put(partition, [_published(r) for r in made])
+        now = self._clock()
+        published = self._recommendations.put(partition, [_published(r, now) for r in made])
         self._crash(Step.RECOMMENDATIONS_SENT)
         await published
         now = self._clock()
@@ -150,16 +152,16 @@ class Lists:
             self._idle.set()
 
     def _stale(self, trigger: Trigger) -> bool:
-        if trigger.request is not None or self._clock() - trigger.event_ts <= STALE_MS:
+        if trigger.request is not None or self._clock() - trigger.arrived <= STALE_MS:
             return False
         self._observer.on_shed("stale", 1)
         self._on_published(trigger.partition, trigger.trigger_id)
         return True
 
 
-def _logged(decision: Decision) -> Outgoing:
-    return Outgoing(decision.user_id.encode(), encode_event(decision))
+def _logged(decision: Decision, now: int) -> Outgoing:
+    return Outgoing(decision.user_id.encode(), encode_event(decision), timestamp=now)
 
 
-def _published(recommendation: Recommendation) -> Outgoing:
-    return Outgoing(recommendation.user_id.encode(), msgspec.json.encode(recommendation))
+def _published(recommendation: Recommendation, now: int) -> Outgoing:
+    return Outgoing(recommendation.user_id.encode(), msgspec.json.encode(recommendation), timestamp=now)

@@ -8,7 +8,7 @@ only then acknowledges the runs, so that their offsets may be committed.
 """
 
 import asyncio
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Awaitable, Callable, Iterator, Mapping
 from dataclasses import replace
 from itertools import compress
 from time import perf_counter
@@ -151,8 +151,10 @@ class Partition:
         while self.owned():
             await asyncio.sleep(IDLE_SECONDS)
             if self.owned() and perf_counter() - self._heard >= IDLE_SECONDS:
-                tick = encode_event(Tick(ts=self._tools.clock()))
-                await self._tools.events.put(self.number, [Outgoing(None, tick)])
+                now = self._tools.clock()
+                await self._tools.events.put(
+                    self.number, [Outgoing(None, encode_event(Tick(ts=now)), timestamp=now)]
+                )
 
     async def heartbeats(self) -> None:
         """Send a heartbeat through every stage at each interval, beginning at intake."""
@@ -237,7 +239,7 @@ class Partition:
                 block = self._tools.engine.block_of(applied)
             beat = max((e.beat for e in events if isinstance(e, Tick)), default=0)
             self._append(block, records[-1].offset, beat)
-            self._trigger_lists(applied)
+            self._trigger_lists(applied, dict(zip(offsets.tolist(), times.tolist(), strict=True)))
         self._applied, self._mark = records[-1].offset, mark_of(records[-1])
         if self._undecided and self._applied + 1 >= self._scan.end:
             self._release_undecided()
@@ -296,14 +298,14 @@ class Partition:
         if not replayed:
             tools.queue.beat(self.number, ts)
 
-    def _trigger_lists(self, applied: Applied) -> None:
+    def _trigger_lists(self, applied: Applied, arrived: Mapping[int, int]) -> None:
         """Queue the lists that newly applied events ask for; repeats ask for nothing."""
         run = zip(applied.events, applied.offsets.tolist(), strict=True)
         for event, offset in compress(run, applied.accepted.tolist()):
             if offset < self._scan.end:
                 self._confirm(offset)
                 continue
-            trigger = None if isinstance(event, Decision) else self._trigger(event, offset)
+            trigger = None if isinstance(event, Decision) else self._trigger(event, offset, arrived[offset])
             if trigger is not None:
                 self._open[trigger.trigger_id] = offset
                 self._tools.queue.put(trigger)
@@ -315,10 +317,11 @@ class Partition:
             self._open[trigger.trigger_id] = offset
             self._undecided.append(trigger)
 
-    def _trigger(self, event: Event, offset: int) -> Trigger | None:
+    def _trigger(self, event: Event, offset: int, arrived: int) -> Trigger | None:
         lists = self._tools.settings.lists
         deadline = self._tools.clock() + lists.deadline_ms
-        return trigger_of(event, self.number, offset, deadline=deadline, pushes=lists.publish == "always")
+        pushes = lists.publish == "always"
+        return trigger_of(event, self.number, offset, deadline=deadline, arrived=arrived, pushes=pushes)
 
     # -- checkpoints
 

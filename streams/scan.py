@@ -19,10 +19,11 @@ from schemas.topics import Topic, topic_name
 from streams.incarnations import check_log
 from streams.kafka import read_range, reader
 from streams.state_store import Checkpoint
+from streams.transport import Record
 from streams.triggers import Trigger
 
-MakeTrigger = Callable[[Event, int], Trigger | None]
-"""(event, offset) → the list that it asks for."""
+MakeTrigger = Callable[[Event, int, int], Trigger | None]
+"""(event, offset, broker's time) → the list that it asks for."""
 
 LISTS_ONLY = (b'"type":"request"', b'"type":"decision"')
 """Canonical JSON is written by us: records that hold neither need no decoding when pushes are off."""
@@ -91,8 +92,8 @@ async def scan(
     applied = checkpoint.applied if checkpoint is not None else -1
     found = Open()
 
-    def still_open(event: Event, offset: int) -> Trigger | None:
-        return make_trigger(event, offset) if offset > applied or offset in waiting else None
+    def still_open(event: Event, offset: int, arrived: int) -> Trigger | None:
+        return make_trigger(event, offset, arrived) if offset > applied or offset in waiting else None
 
     async with reader(settings.kafka) as consumer:
         start = (await consumer.beginning_offsets([tp]))[tp]
@@ -107,18 +108,19 @@ async def scan(
         first = max(start, checkpoint.decide_from if checkpoint is not None else start)
         async for record in read_range(consumer, tp.topic, partition, first, end):
             end = max(end, record.offset + 1)
-            _look(record.value, record.offset, found, still_open, pushes=settings.lists.publish == "always")
+            _look(record, found, still_open, pushes=settings.lists.publish == "always")
     return found.result(end)
 
 
-def _look(value: bytes | None, offset: int, found: Open, make_trigger: MakeTrigger, *, pushes: bool) -> None:
-    if not pushes and not any(mark in (value or b"") for mark in LISTS_ONLY):
+def _look(record: Record, found: Open, make_trigger: MakeTrigger, *, pushes: bool) -> None:
+    value = record.value or b""
+    if not pushes and not any(mark in value for mark in LISTS_ONLY):
         return
     try:
-        event = decode_event(value or b"")
+        event = decode_event(value)
     except InvalidMessageError:  # the user agent sends it to the dead letters
         return
     if isinstance(event, Decision):
         found.saw_decision(event.recommendation)
-    elif (trigger := make_trigger(event, offset)) is not None:
+    elif (trigger := make_trigger(event, record.offset, record.timestamp)) is not None:
         found.saw_trigger(trigger)

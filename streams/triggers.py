@@ -29,7 +29,9 @@ class Trigger:
     request
         None for a push.
     event_ts
-        When the event happened, ms.
+        When the event happened, by the clock of who saw it, ms.
+    arrived
+        When it came, by the broker's clock, ms.
     """
 
     trigger_id: str
@@ -38,19 +40,23 @@ class Trigger:
     offset: int
     deadline: float
     event_ts: int
+    arrived: int
     surface: str
     request: Request | None = None
 
 
-def trigger_of(event: Event, partition: int, offset: int, *, deadline: float, pushes: bool) -> Trigger | None:
+def trigger_of(
+    event: Event, partition: int, offset: int, *, deadline: float, arrived: int, pushes: bool
+) -> Trigger | None:
     """The list that an event asks for, if any."""
     if isinstance(event, Request):
-        return Trigger(
-            event.request_id, event.user_id, partition, offset, deadline, event.ts, event.surface, event
-        )
-    if pushes and isinstance(event, Click | Purchase | Feedback):
-        return Trigger(event.event_id, event.user_id, partition, offset, deadline, event.ts, event.surface)
-    return None
+        trigger_id, asked = event.request_id, event
+    elif pushes and isinstance(event, Click | Purchase | Feedback):
+        trigger_id, asked = event.event_id, None
+    else:
+        return None
+    user, surface = event.user_id, event.surface
+    return Trigger(trigger_id, user, partition, offset, deadline, event.ts, arrived, surface, asked)
 
 
 Key = tuple[int, str, str]

@@ -7,12 +7,12 @@ from streams.triggers import Trigger
 
 
 def push(user: str, name: str, offset: int) -> Trigger:
-    return Trigger(name, user, 0, offset, 0.0, 0, "home")
+    return Trigger(name, user, 0, offset, 0.0, 0, 0, "home")
 
 
 def ask(user: str, name: str, offset: int) -> Trigger:
     request = Request(event_id=name, user_id=user, ts=0, request_id=name)
-    return Trigger(name, user, 0, offset, 0.0, 0, "home", request)
+    return Trigger(name, user, 0, offset, 0.0, 0, 0, "home", request)
 
 
 def decision(user: str, trigger: str, name: str = "d") -> Recommendation:

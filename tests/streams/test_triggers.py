@@ -19,12 +19,12 @@ class Shed(NullObserver):
 
 
 def push(user: str, n: int, deadline: float = 0.0, partition: int = 0) -> Trigger:
-    return Trigger(f"e{n}", user, partition, n, deadline, 0, "home")
+    return Trigger(f"e{n}", user, partition, n, deadline, 0, 0, "home")
 
 
 def ask(user: str, n: int, deadline: float = 0.0) -> Trigger:
     request = Request(event_id=f"r{n}", user_id=user, ts=0, request_id=f"r{n}")
-    return Trigger(f"r{n}", user, 0, n, deadline, 0, "home", request)
+    return Trigger(f"r{n}", user, 0, n, deadline, 0, 0, "home", request)
 
 
 @pytest.fixture
@@ -88,7 +88,7 @@ def test_what_asks_for_a_list():
     clicked = Click(event_id="c", user_id="u", ts=1, item_id="a")
     shown = Impression(event_id="i", user_id="u", ts=1, item_id="a")
     asked = Request(event_id="r", user_id="u", ts=1, request_id="q")
-    assert trigger_of(clicked, 0, 1, deadline=0, pushes=True).trigger_id == "c"
-    assert trigger_of(clicked, 0, 1, deadline=0, pushes=False) is None
-    assert trigger_of(shown, 0, 1, deadline=0, pushes=True) is None
-    assert trigger_of(asked, 0, 1, deadline=0, pushes=False).trigger_id == "q"
+    assert trigger_of(clicked, 0, 1, deadline=0, arrived=0, pushes=True).trigger_id == "c"
+    assert trigger_of(clicked, 0, 1, deadline=0, arrived=0, pushes=False) is None
+    assert trigger_of(shown, 0, 1, deadline=0, arrived=0, pushes=True) is None
+    assert trigger_of(asked, 0, 1, deadline=0, arrived=0, pushes=False).trigger_id == "q"
