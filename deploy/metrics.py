@@ -16,7 +16,7 @@ from prometheus_client.exposition import CONTENT_TYPE_LATEST, generate_latest
 
 from deploy.health import Answer
 from schemas.control import PolicySwitch
-from schemas.recommendations import RUNGS
+from schemas.ladder import RUNGS
 from schemas.reports import CausalReport
 
 LIST_SECONDS = (0.005, 0.01, 0.02, 0.035, 0.05, 0.08, 0.12, 0.2, 0.35, 0.5, 1, 2, 5, 10)

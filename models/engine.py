@@ -1,6 +1,7 @@
 """The engine: events in, rows out; rows in, better lists out.  It knows no I/O, clock or randomness."""
 
 from collections.abc import Iterable, Sequence
+from dataclasses import replace
 from typing import Any, Self
 
 import numpy as np
@@ -27,6 +28,7 @@ from models.fusion.head import Head
 from models.fusion.scoreboard import Scoreboard
 from models.fusion.scored import ScoredLists
 from models.interning import Interner
+from models.ladder import FULL, GIVEN, GLOBAL, SAFE, SEGMENT, Way, known, plain, popular_lists, way_of
 from models.policy.decide import Stamp, decide
 from models.policy.rules import Shelf
 from models.policy.safe import SafePopularity, safe_lists
@@ -41,6 +43,8 @@ from schemas.catalogue import Item
 from schemas.embeddings import Embedding
 from schemas.errors import SnapshotError
 from schemas.events import Decision, Event
+from schemas.ladder import EXPLANATIONS, Cause, Rung
+from schemas.popular import PopularLists
 from schemas.related import SimilarItems, TrendingItems
 from schemas.settings import (
     EngineSettings,
@@ -117,6 +121,7 @@ class Engine:
         self.scorer = Scorer(self.fusion, self.head, settings.candidates)
         self.budget = ProbeBudget(settings.probe_share, settings.probes_per_second)
         self._mapped = 1
+        self._fallback: tuple[Int32, Float64] | None = None
 
     @classmethod
     def of(cls, settings: Settings) -> Self:
@@ -177,7 +182,16 @@ class Engine:
         self._map_new()
         return rows
 
-    def recommend(self, shard_requests: Sequence[ListRequest], *, now: int, seed: int) -> list[Decision]:
+    def recommend(
+        self,
+        shard_requests: Sequence[ListRequest],
+        *,
+        now: int,
+        seed: int,
+        rung: Rung = Rung.FULL,
+        cause: Cause | None = None,
+        explain: bool = True,
+    ) -> list[Decision]:
         """Draw one list per request, in their order.
 
         Parameters
@@ -188,20 +202,30 @@ class Engine:
             Time of the decisions, ms.
         seed
             Of the draws; another attempt at the same triggers needs another one.
+        rung, cause
+            The best rung there is time and knowledge for (full, segment or global), and what is missing.
+        explain
+            Name the past items behind each choice.
         """
         view = self.policy.view
         arms = [r.shard.arm_of(r.user_id) for r in shard_requests]
-        safe = [view.serves_safe(a) and not r.restricted for a, r in zip(arms, shard_requests, strict=True)]
-        popular = self._popular(view, max((r.k for r in shard_requests), default=0)) if any(safe) else None
+        ways = [
+            way_of(rung, arm, safe=view.serves_safe(arm), restricted=r.restricted)
+            for arm, r in zip(arms, shard_requests, strict=True)
+        ]
+        popular = None
+        if any(way not in (FULL, GIVEN) for way in ways):
+            popular = self._popular(view, max(r.k for r in shard_requests))
         if popular is None:
-            safe = [False] * len(shard_requests)
+            ways = [FULL if way in (SAFE, GLOBAL, SEGMENT) else way for way in ways]
         stamp = Stamp(now=now, seed=seed, model=self.model)
         drawn: list[Decision | None] = [None] * len(shard_requests)
-        for mine in (True, False):
-            at = [n for n, s in enumerate(safe) if s is mine]
+        for way in dict.fromkeys(ways):
+            at = [n for n, mine in enumerate(ways) if mine is way]
             some = [shard_requests[n] for n in at]
             theirs = [arms[n] for n in at]
-            lists = self._draw(view, some, theirs, stamp, popular if mine else None) if some else []
+            marked = replace(stamp, rung=way.rung, cause=cause if way.rung is not Rung.FULL else None)
+            lists = self._draw(view, way, some, theirs, marked, popular, explain=explain)
             for n, decision in zip(at, lists, strict=True):
                 drawn[n] = decision
         return [d for d in drawn if d is not None]
@@ -209,43 +233,107 @@ class Engine:
     def _draw(
         self,
         view: PolicyView,
+        way: Way,
         requests: Sequence[ListRequest],
         arms: Sequence[Arm],
         stamp: Stamp,
         popular: tuple[Int32, Float64] | None,
+        *,
+        explain: bool,
     ) -> list[Decision]:
-        """Decisions of one kind: from popular items alone, or from what everything knows."""
+        """Decisions that are made in one way."""
         contexts = contexts_of(requests, stamp.now)
         pool = view.settings.pool
-        if popular is not None:
-            length = np.diff(contexts.seen_start) * self._exclude(requests, contexts)
-            banned = contexts.seen_slot[np.repeat(length > 0, np.diff(contexts.seen_start))]
-            start = np.concatenate([[0], np.cumsum(length)]).astype(np.int32)
-            scored = safe_lists(*popular, start, banned, pool, self.fusion.part_names)
+        if way.scores == "safe" and popular is not None:
+            served = view.on_safe() if way is GLOBAL else view
+            scored = self._safe(requests, contexts, popular, pool)
             return decide(
-                view, requests, scored, items=self.items, stamp=stamp, shelf=self._shelf(), arms=arms
+                served, requests, scored, items=self.items, stamp=stamp, shelf=self._shelf(), arms=arms
+            )
+        if way.scores == "segment":
+            return self._draw_segment(view, requests, arms, stamp, popular, contexts)
+        if way is GIVEN:
+            scored = self._given(requests, contexts, pool)
+            return decide(
+                plain(view), requests, scored, items=self.items, stamp=stamp, shelf=self._shelf(), arms=arms
             )
         scored = self._score(requests, contexts, pool)
+        if self.content.without_vectors:
+            stamp = replace(stamp, rung=Rung.NO_VECTORS, cause=Cause.VECTORS)
+        reasons = Reasons(contexts, scored, self.transitions, self.scorer.maps)
         return decide(
             view,
             requests,
             scored,
             items=self.items,
-            stamp=stamp,
+            stamp=stamp if explain else replace(stamp, without=(EXPLANATIONS,)),
             shelf=self._shelf(),
             draws=Thompson(self.click, self.purchase, self.scorer.maps.fold_of, view.settings.purchase_value),
-            because=Reasons(contexts, scored, self.transitions, self.scorer.maps),
+            because=reasons if explain else None,
             arms=arms,
         )
 
+    def _draw_segment(
+        self,
+        view: PolicyView,
+        requests: Sequence[ListRequest],
+        arms: Sequence[Arm],
+        stamp: Stamp,
+        popular: tuple[Int32, Float64] | None,
+        contexts: Contexts,
+    ) -> list[Decision]:
+        """What is popular in each person's situation; what is popular at all where that is too little."""
+        sizes = len(self.log.items), len(self.items)
+        exclude = self._exclude(requests, contexts)
+        scored = self.scorer.popular_here(contexts, exclude, sizes, view.settings.pool, self.safe)
+        decisions = decide(
+            plain(view), requests, scored, items=self.items, stamp=stamp, shelf=self._shelf(), arms=arms
+        )
+        short = [n for n, d in enumerate(decisions) if len(d.recommendation.items) < requests[n].k]
+        if short:
+            some, theirs = [requests[n] for n in short], [arms[n] for n in short]
+            lower = replace(stamp, rung=Rung.GLOBAL)
+            made = self._draw(view, GLOBAL, some, theirs, lower, popular, explain=False)
+            for n, decision in zip(short, made, strict=True):
+                decisions[n] = decision
+        return decisions
+
+    def _safe(
+        self,
+        requests: Sequence[ListRequest],
+        contexts: Contexts,
+        popular: tuple[Int32, Float64],
+        pool: int,
+    ) -> ScoredLists:
+        length = np.diff(contexts.seen_start) * self._exclude(requests, contexts)
+        banned = contexts.seen_slot[np.repeat(length > 0, np.diff(contexts.seen_start))]
+        start = np.concatenate([[0], np.cumsum(length)]).astype(np.int32)
+        return safe_lists(*popular, start, banned, pool, self.fusion.part_names)
+
     def _popular(self, view: PolicyView, k: int) -> tuple[Int32, Float64] | None:
         """Candidates of the safe policy with their utility; None while it knows too few for a list."""
-        folds = self.safe.candidates(view.settings.pool + self.users.history)
-        slots = self.scorer.maps.item_of[folds]
+        if self._fallback is not None:
+            slots, utility = self._fallback
+        else:
+            folds = self.safe.candidates(view.settings.pool + self.users.history)
+            slots, utility = self.scorer.maps.item_of[folds], self.safe.utility(folds)
         listed = self.catalogue.live()[slots] == 1
         if int(listed.sum()) < k:
             return None
-        return slots[listed], self.safe.utility(folds[listed])
+        return slots[listed], utility[listed]
+
+    def popular(self, *, now: int, length: int = 200) -> PopularLists:
+        """What is popular with everybody and in each segment: for who must do without an engine."""
+        maps = self.scorer.maps
+        maps.reserve(len(self.log.items), len(self.items))
+        listed = self.catalogue.live()[maps.item_of[: len(self.log.items)]]
+        return popular_lists(
+            self.popularity, self.safe, self.log.items, listed, now=now, model=self.model, length=length
+        )
+
+    def fall_back(self, lists: PopularLists | None) -> None:
+        """Let these stand in for the safe policy's own counts, until told otherwise (None)."""
+        self._fallback = None if lists is None else known(lists, self.items.intern_many)
 
     def rank(self, requests: Sequence[ListRequest], *, now: int) -> ScoredLists:
         """Candidates by fused utility, as many as the longest ``k``: no exploration, no diversity."""
@@ -411,6 +499,23 @@ class Engine:
             lists.append(slots)
         start = np.concatenate([[0], np.cumsum([len(x) for x in lists])]).astype(np.int32)
         return Union(start, np.concatenate(lists).astype(np.int32), np.zeros(start[-1], np.float32))
+
+    def _given(self, requests: Sequence[ListRequest], contexts: Contexts, length: int) -> ScoredLists:
+        """Of what each request allows, the most popular."""
+        only = self._only(requests, contexts, self._exclude(requests, contexts))
+        assert only is not None  # noqa: S101  every request here is restricted
+        utility = self.safe.utility(self.scorer.maps.fold_of[only.item])
+        chosen = [
+            only.start[n] + np.argsort(-utility[only.start[n] : only.start[n + 1]], kind="stable")[:length]
+            for n in range(len(requests))
+        ]
+        rows = np.concatenate(chosen).astype(np.int64)
+        parts = np.zeros((len(rows), len(self.fusion.part_names)))
+        parts[:, self.fusion.part_names.index(self.popularity.name)] = utility[rows]
+        start = np.concatenate([[0], np.cumsum([len(mine) for mine in chosen])]).astype(np.int32)
+        return ScoredLists(
+            start, only.item[rows], utility[rows], parts, self.fusion.part_names, utility[rows], fused=False
+        )
 
     def _wanted(self, request: ListRequest) -> Int32:
         """Known items that a request allows."""

@@ -137,6 +137,41 @@ class Scorer:
             fused=ready,
         )
 
+    def popular_here(
+        self, contexts: Contexts, exclude: Bool, sizes: tuple[int, int], length: int, safe: SafePopularity
+    ) -> ScoredLists:
+        """What is popular among people in the same situation: nothing else of a person counts.
+
+        Parameters
+        ----------
+        sizes
+            As in ``opinions``.
+        length
+            Candidates per person, at most.
+        """
+        n_fold, n_universe = sizes
+        self.maps.reserve(n_fold, n_universe)
+        fold = _in_fold(_queries(contexts, exclude, self.maps.universe_marks, n_universe), self.maps, n_fold)
+        items, values = self.fusion.popularity.candidates(fold, length)
+        return self._popular(items[:, -1, :], values[:, -1, :], safe)
+
+    def _popular(self, items: Int32, values: Float32, safe: SafePopularity) -> ScoredLists:
+        there = items > 0
+        folds = items[there]
+        parts = np.zeros((len(folds), len(self.fusion.part_names)))
+        parts[:, self.fusion.part_names.index(self.fusion.popularity.name)] = np.log1p(
+            2.0 ** values[there].astype(np.float64)
+        )
+        return ScoredLists(
+            list_start=np.concatenate([[0], np.cumsum(there.sum(axis=1))]).astype(np.int32),
+            slot=self.maps.item_of[folds],
+            utility=parts.sum(axis=1),
+            parts=parts,
+            part_names=self.fusion.part_names,
+            control=safe.utility(folds),
+            fused=False,
+        )
+
     def probe(self, opinions: Opinions, slots: Int32) -> ProbeScores:
         """Where everybody put the item that came; ``slots`` are universe slots, shape (n,)."""
         merged, n = opinions.union, len(slots)

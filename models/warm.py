@@ -11,6 +11,7 @@ from models.policy.safe import safe_lists
 from models.users.shard import UserShard
 from schemas.catalogue import Item
 from schemas.events import Click, Decision, Erase, Event, Merge, Purchase
+from schemas.ladder import Rung
 from schemas.settings import EngineSettings, PolicySettings
 from schemas.signals import Int64, SignalBlock, decode_block, encode_block
 
@@ -56,6 +57,8 @@ def _ask_for_special_lists(engine: Engine, shard: UserShard) -> None:
         ListRequest(shard, "u2", 3, "s2", exclude_seen=True),
     ]
     engine.recommend(special, now=START + 60 * MINUTE, seed=2)
+    for rung in (Rung.SEGMENT, Rung.GLOBAL):
+        engine.recommend([*special, ListRequest(shard, "u3", 3, "s3")], now=START, seed=2, rung=rung)
     popular, start, banned = (np.array(a, np.int32) for a in (range(1, 9), [0, 2], [3, 4]))
     safe_lists(popular, np.zeros(8), start, banned, 8, engine.fusion.part_names)
 

@@ -9,12 +9,6 @@ from schemas.ids import EventKey, ItemKey, Millis, UserKey
 
 Probability = Annotated[float, Meta(gt=0, le=1)]
 
-NOTHING = "nothing"
-"""The last rung: there is no item that may be listed, and ``reason`` says so."""
-
-RUNGS = ("full", "no-vectors", "last-good", "segment-popular", "global-popular", NOTHING)
-"""The degradation ladder, best first; every list says on which rung it was made."""
-
 
 class Because(msgspec.Struct, frozen=True, gc=False, array_like=True):
     """A past item that spoke for a recommended one, and how much (in utility)."""
@@ -79,10 +73,16 @@ class Recommendation(msgspec.Struct, frozen=True, gc=False, kw_only=True, omit_d
     model
         Identifies the state of the models: how many signals rows they had learned from.
     rung
-        Where on the degradation ladder the list was made; ``reason`` says why it is not ``"full"``.
+        Where on the degradation ladder the list was made (``schemas.ladder``); ``cause`` (of a closed set)
+        and ``reason`` (in words) say why it is not ``"full"``.
     restricted
         It answers a request that said what may be listed (candidates, filters, a query), and stands for no
         other list: whoever keeps people's newest lists passes it over.
+    without
+        What overload left out of it: ``"explanations"``.
+    unlogged
+        Made by the API from its snapshot of popular items while the stream did not answer: it stands in no
+        log, and nothing that names it enters off-policy evaluation.
     """
 
     decision_id: EventKey
@@ -99,3 +99,6 @@ class Recommendation(msgspec.Struct, frozen=True, gc=False, kw_only=True, omit_d
     reason: str | None = None
     timings: Timings = Timings()
     restricted: bool = False
+    cause: str | None = None
+    without: tuple[str, ...] = ()
+    unlogged: bool = False

@@ -52,6 +52,11 @@ class Content:
         """Items with an encoder's vector."""
         return 0 if self.encoded is None else self.encoded.filled
 
+    @property
+    def without_vectors(self) -> bool:
+        """Whether hashed text stands in though there is an encoder: most items lack its (newest) vectors."""
+        return self.encoded is not None and self._serving() is self.hashed and bool(self.tokens)
+
     def describe(self, slots: Int32, items: Sequence[Item]) -> None:
         """Take texts; idf weights are renewed whenever the catalogue has doubled."""
         if not len(slots):

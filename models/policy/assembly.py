@@ -12,7 +12,8 @@ from models.interning import Interner
 from models.policy.sampling import FREE, PIN, Drawn, Script
 from models.policy.utility import BOOST, CONTROL, DIVERSITY, EXPLORATION, NOVELTY, Weighed
 from schemas.events import Decision, DecisionContext
-from schemas.recommendations import NOTHING, Because, Recommendation, RecommendedItem, Timings
+from schemas.ladder import NOTHING, WORDS, Cause
+from schemas.recommendations import Because, Recommendation, RecommendedItem, Timings
 from schemas.signals import Float64, Int32, Int64
 
 PINNED_PARTS = {"pin": 0.0}
@@ -53,7 +54,8 @@ class Header:
     now: int
     model: str
     rung: str
-    reason: str | None
+    cause: Cause | None
+    without: tuple[str, ...]
     draw_seed: int
 
 
@@ -97,9 +99,11 @@ def assemble(
                 epoch=header.epoch,
                 model=header.model,
                 rung=header.rung if slots[n] else NOTHING,
-                reason=_reason(header.reason, dropped[n], empty=not slots[n]),
+                reason=_reason(header.cause, dropped[n], empty=not slots[n]),
                 timings=Timings(event=request.event_ts),
                 restricted=request.special,
+                cause=header.cause if slots[n] else Cause.NO_ITEM.value,
+                without=header.without,
             ),
             context=_context(sources, n, len(slots[n]), items) if sources.script.keep[n] >= 0 else None,
         )
@@ -112,10 +116,11 @@ def _decision_id(salt: str, request: Asked, chosen: Sequence[RecommendedItem]) -
     return blake2b(text.encode(), digest_size=16).hexdigest()
 
 
-def _reason(reason: str | None, dropped: int, *, empty: bool) -> str | None:
+def _reason(cause: Cause | None, dropped: int, *, empty: bool) -> str | None:
     """Why a list is not what it could be; None for a list that lacks nothing."""
     if empty and not dropped:
         return EMPTY
+    reason = None if cause is None else WORDS[cause]
     return _left_out(reason, dropped) if dropped else reason
 
 

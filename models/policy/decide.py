@@ -21,6 +21,7 @@ from models.policy.utility import BOOST, DIVERSITY, EXPLORATION, NOVELTY, Weighe
 from models.policy.variety import strengths
 from models.policy.view import PolicyView
 from schemas.events import Decision
+from schemas.ladder import Cause, Rung
 from schemas.signals import Arm, Float64, Int32, UInt64
 
 BecauseOf = Callable[[Int32, Int32], tuple[Int32, Float64]]
@@ -89,15 +90,16 @@ class Stamp:
         Time of the decisions, ms.
     seed
         Of the batch; another attempt at the same triggers needs another one.
-    model, rung, reason
+    model, rung, cause, without
         As in ``Recommendation``.
     """
 
     now: int
     seed: int
     model: str = ""
-    rung: str = "full"
-    reason: str | None = None
+    rung: Rung = Rung.FULL
+    cause: Cause | None = None
+    without: tuple[str, ...] = ()
 
 
 def decide(
@@ -176,8 +178,9 @@ def decide(
         epoch=view.epoch,
         now=stamp.now,
         model=stamp.model,
-        rung=stamp.rung,
-        reason=stamp.reason,
+        rung=stamp.rung.value,
+        cause=stamp.cause,
+        without=stamp.without,
         draw_seed=stamp.seed,
     )
     return assemble(requests, header, sources, items, _reasons(because, weighed, drawn, ruling))

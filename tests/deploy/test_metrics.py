@@ -11,7 +11,7 @@ from deploy.api.observer import ApiObserver, NullApiObserver
 from deploy.metrics import Metrics
 from deploy.watchdog import LoopObserver
 from schemas.control import PolicySwitch
-from schemas.recommendations import RUNGS
+from schemas.ladder import RUNGS
 from streams.auditor import AuditObserver
 from streams.encode import EncodeObserver
 from streams.observer import StreamObserver

@@ -21,7 +21,7 @@ from deploy.api.page.words import (
 )
 from deploy.api.tape import Entry
 from deploy.api.titles import Title
-from schemas.recommendations import RUNGS
+from schemas.ladder import RUNGS
 from schemas.reports import CausalReport
 
 TAPE_ROWS = 16
