@@ -9,7 +9,7 @@ compares the two.
 
 from collections.abc import Callable, Sequence
 from math import nan
-from time import time_ns
+from time import monotonic_ns, time_ns
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 from prometheus_client.exposition import CONTENT_TYPE_LATEST, generate_latest
@@ -43,7 +43,8 @@ class Metrics:
     registry
         Injected, so that two processes' worth of metrics can live in one test.
     clock
-        Nanoseconds since the epoch; ages of heartbeats are told by it.
+        Nanoseconds since the epoch, told by ages of heartbeats; None: the wall clock, read once, and the
+        monotonic clock from there.
 
     Examples
     --------
@@ -54,10 +55,10 @@ class Metrics:
     """
 
     def __init__(
-        self, registry: CollectorRegistry | None = None, *, clock: Callable[[], int] = time_ns
+        self, registry: CollectorRegistry | None = None, *, clock: Callable[[], int] | None = None
     ) -> None:
         self.registry = registry or CollectorRegistry()
-        beats = HeartbeatAges(self.registry, clock)
+        beats = HeartbeatAges(self.registry, clock or _steady_clock())
         self.process = ProcessMetrics(self.registry)
         self.stream = StreamMetrics(self.registry, beats)
         self.encoder = EncoderMetrics(self.registry)
@@ -101,8 +102,16 @@ class HeartbeatAges:
             seen.pop((topic, partition), None)
 
     def _age_of(self, stage: str) -> float:
-        oldest = min(list(self._newest[stage].values()), default=None)
-        return nan if oldest is None else self._clock() / 1e9 - oldest / 1e3
+        seen = list(self._newest[stage].values())
+        if not seen:
+            return nan
+        # A heartbeat from the future comes of a clock that is ahead of ours: it is now, by that one.
+        return max(self._clock() / 1e9, max(seen) / 1e3) - min(seen) / 1e3
+
+
+def _steady_clock() -> Callable[[], int]:
+    ahead = time_ns() - monotonic_ns()
+    return lambda: monotonic_ns() + ahead
 
 
 class Beats:

@@ -5,6 +5,7 @@ There is no module-level app, and nothing here reads the environment.
 """
 
 import asyncio
+import logging
 from collections.abc import Callable
 from pathlib import Path
 from time import monotonic, time_ns
@@ -38,6 +39,8 @@ from streams.transport import BatchApp, BatchSchema
 from streams.triggers import TriggerQueue
 from streams.users import Users
 from streams.writer import LogWriter
+
+log = logging.getLogger(__name__)
 
 RUNS_AHEAD = 8
 RUN_LENGTH = 2000
@@ -160,6 +163,8 @@ class Runtime:
         kafka, learner = self.settings.kafka, self.settings.learner
         snapshots = Snapshots(Path(learner.directory), kafka.namespace)
         offset, self.refused_snapshots = snapshots.newest(self.engine)
+        for reason in self.refused_snapshots:
+            log.warning("snapshot not used, more of the log is read instead: %s", reason)
         tail = SignalsTail(kafka, offset)
         return Learner(self.engine, self.turn, tail, snapshots, learner, self.observer)
 

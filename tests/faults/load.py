@@ -60,6 +60,8 @@ async def deployment(broker: KafkaSettings, directory: Path) -> Settings:
 class Generator:
     """Writes unique events, in order per person: a share of them for each fault, and a trickle after it."""
 
+    request_every = REQUEST_EVERY
+
     def __init__(self, settings: Settings, seed: int) -> None:
         self.settings = settings
         self.random = np.random.default_rng(seed)
@@ -73,14 +75,22 @@ class Generator:
     def message(self) -> tuple[Topic, bytes, bytes]:
         """The next message: a click, a purchase, or a request."""
         n, self.count = self.count, self.count + 1
-        user = f"u{self.random.integers(USERS)}"
-        body = {"event_id": f"e{n}", "user_id": user, "ts": wall_clock()}
-        if n % REQUEST_EVERY == 0:
+        user = self.user()
+        body = {"event_id": f"e{n}", "user_id": user, "ts": self.time_of(n)}
+        if n % self.request_every == 0:
             self.sent.requests.add(body["event_id"])
             return Topic.REQUESTS, user.encode(), msgspec.json.encode(body | {"k": 5})
         self.sent.interactions[body["event_id"]] = user
         topic = Topic.PURCHASES if user[-1] in "02468" else Topic.CLICKS
         return topic, user.encode(), msgspec.json.encode(body | self._about(user))
+
+    def user(self) -> str:
+        """Whose the next message is."""
+        return f"u{self.random.integers(USERS)}"
+
+    def time_of(self, number: int) -> int:
+        """The time that a message carries, ms."""
+        return wall_clock()
 
     def _about(self, user: str) -> dict[str, str]:
         item, of_list, place = self.random.integers(ITEMS), self.random.random(), self.random.random()

@@ -1,4 +1,4 @@
-"""A worker in a process of its own that can be told where to die."""
+"""A worker, or another role, in a process of its own; a worker can be told where to die."""
 
 import os
 import signal
@@ -14,9 +14,18 @@ from schemas.settings import Settings
 
 
 class Worker:
-    """``streamwise stream`` as a child process, with its log and snapshots in a directory of its own."""
+    """``streamwise VERB`` as a child process, with its log and snapshots in a directory of its own.
 
-    def __init__(self, settings: Settings, directory: Path) -> None:
+    Parameters
+    ----------
+    before
+        Words to put before the command line: ``faketime`` and its like.
+    """
+
+    def __init__(
+        self, settings: Settings, directory: Path, verb: str = "stream", *, before: tuple[str, ...] = ()
+    ) -> None:
+        self._command = [*before, sys.executable, "-m", "deploy.cli", verb]
         directory.mkdir(exist_ok=True)
         learner = msgspec.structs.replace(settings.learner, directory=str(directory / "snapshots"))
         self.file = directory / "settings.toml"
@@ -30,7 +39,7 @@ class Worker:
         """Start, without waiting."""
         with self.log.open("ab") as log:
             self.process = subprocess.Popen(
-                [sys.executable, "-m", "deploy.cli", "stream", "--settings", str(self.file)],
+                [*self._command, "--settings", str(self.file)],
                 stdout=log,
                 stderr=log,
                 env={**os.environ, "STREAMWISE_CRASH_AT": crash_at, "PYTHONWARNINGS": "ignore"},

@@ -1,0 +1,117 @@
+"""A disk without room for snapshots: told and counted, lists go on, and snapshots once there is room."""
+
+import asyncio
+import resource
+from collections.abc import Iterator
+from pathlib import Path
+
+import msgspec
+import pytest
+
+from schemas.settings import ApiSettings, KafkaSettings, Settings
+from streams.kafka import idempotent_producer
+from tests.conftest import free_port
+from tests.faults.load import Generator, checkpointed, deployment, finished, in_background
+from tests.faults.oracle import judge
+from tests.faults.test_fleet import serves_all
+from tests.faults.watching import get, metrics, says
+from tests.faults.worker import Worker
+from tests.streams.clients.room import eventually
+
+pytestmark = [pytest.mark.kafka, pytest.mark.slow, pytest.mark.timeout(600)]
+
+ROOM = 8 << 10
+"""Bytes that a file may have while the disk is full: enough for a log, too few for a snapshot."""
+
+
+@pytest.fixture
+async def settings(kafka: str, tmp_path: Path) -> Settings:
+    plain = await deployment(KafkaSettings(bootstrap=kafka, session_seconds=6.0), tmp_path)
+    learner = msgspec.structs.replace(plain.learner, snapshot_seconds=0.5)
+    return msgspec.structs.replace(plain, learner=learner, api=ApiSettings(metrics_port=free_port()))
+
+
+@pytest.fixture
+def worker(settings: Settings, tmp_path: Path) -> Iterator[Worker]:
+    made = Worker(settings, tmp_path / "worker")
+    yield made
+    if made.runs:
+        made.kill()
+
+
+def fill_the_disk(worker: Worker, room: int) -> None:
+    """Let no file of the process grow beyond ``room`` bytes, from now on."""
+    resource.prlimit(worker.process.pid, resource.RLIMIT_FSIZE, (room, resource.RLIM_INFINITY))
+
+
+def snapshots(worker: Worker) -> list[Path]:
+    return sorted((worker.log.parent / "snapshots").glob("signals-*.snapshot"))
+
+
+def newest(worker: Worker) -> str:
+    found = snapshots(worker)
+    return found[-1].name if found else ""
+
+
+def failed(settings: Settings) -> int:
+    """Snapshots that could not be written."""
+    return int(metrics(settings.api.metrics_port)["failed_snapshots_total"])
+
+
+async def fill_and_free(worker: Worker, generator: Generator) -> int:
+    """Fill the disk, see what is said and that requests are answered, and free it; failures counted."""
+    settings = generator.settings
+    await eventually(lambda: newest(worker), 30)
+    fill_the_disk(worker, ROOM)
+    await eventually(lambda: failed(settings) >= 2, 30)
+    before = newest(worker)
+    assert "learner.directory" in says(settings, "snapshots")
+    await eventually(lambda: get(settings.api.metrics_port, "/readyz")[0] == 200, 30)
+    await asyncio.sleep(1.0)
+    await serves_all(generator)
+    assert (newest(worker), list(worker.log.parent.rglob("*.draft"))) == (before, [])
+    failures = failed(settings)
+    fill_the_disk(worker, resource.RLIM_INFINITY)
+    await eventually(lambda: says(settings, "snapshots") == "ok", 30)
+    assert newest(worker) > before
+    return failures
+
+
+def tear(worker: Worker) -> Path:
+    """What a crash of the machine may leave: half a snapshot that says it is the newest, and half a draft."""
+    data, last = snapshots(worker)[-1].read_bytes(), int(newest(worker)[len("signals-") :].partition(".")[0])
+    torn = snapshots(worker)[-1].with_name(f"signals-{last + 1:020d}.snapshot")
+    for path in (torn, torn.with_suffix(".draft")):
+        path.write_bytes(data[: len(data) // 2])
+    return torn
+
+
+async def test_a_full_disk_costs_no_list_and_a_torn_snapshot_is_not_loaded(settings, worker, short):
+    """Full under load, room again, full and killed with half a snapshot left: the oracle finds nothing."""
+    generator = Generator(settings, 22)
+    share = (1_500, 10.0) if short else (8_000, 40.0)
+    worker.start()
+    async with (
+        idempotent_producer(settings.kafka) as producer,
+        in_background(generator.see_lists(), generator.write(producer, *share)),
+    ):
+        await asyncio.to_thread(worker.ready)
+        failures = await fill_and_free(worker, generator)
+        fill_the_disk(worker, ROOM)
+        await generator.share_written.wait()
+        await eventually(lambda: failed(settings) > failures, 30)
+        worker.kill()
+        torn = tear(worker)
+        worker.start()
+        await asyncio.to_thread(worker.ready)
+        await serves_all(generator)
+        await eventually(lambda: newest(worker) > torn.name, 30)
+    await eventually(lambda: finished(generator), 60)
+    await eventually(lambda: checkpointed(generator), 60)
+    assert await asyncio.to_thread(worker.stop) == 0, worker.log.read_text()[-3000:]
+    said = worker.log.read_text()
+    assert said.count("no snapshot is written") == 2, said[-3000:]  # once each time that it was full
+    assert f"snapshot not used, more of the log is read instead: {torn}" in said
+    found, counts = await judge(settings, generator.sent)
+    print(counts | {"snapshots that failed": failures})
+    assert found.wrong() == {}
