@@ -9,6 +9,8 @@ from typing import Annotated, Literal
 import msgspec
 from msgspec import Meta
 
+from schemas.topics import Topic, topic_name
+
 Positive = Annotated[float, Meta(gt=0)]
 Share = Annotated[float, Meta(ge=0, le=1)]
 Count = Annotated[int, Meta(ge=1)]
@@ -31,7 +33,9 @@ class KafkaSettings(_Section, frozen=True, kw_only=True):
     group
         Consumer group of the workers, and the beginning of the names of their transactions.
     partitions
-        Of ``events`` and all topics that follow it; fixed for the life of a deployment.
+        Of ``events`` and ``state``; changed by ``streamwise repartition`` alone.
+    generation
+        Which writing of ``events`` and ``state``: ``streamwise repartition`` says what to set here.
     replication
         Replicas of each topic that we create.
     fence
@@ -58,6 +62,7 @@ class KafkaSettings(_Section, frozen=True, kw_only=True):
     namespace: str = ""
     group: str = "streamwise"
     partitions: Count = 4
+    generation: Count = 1
     replication: Count = 1
     fence: Literal["transactions", "none"] = "transactions"
     dialect: Literal["kafka", "tansu"] = "kafka"
@@ -68,6 +73,10 @@ class KafkaSettings(_Section, frozen=True, kw_only=True):
     username: str | None = None
     password: str | None = None
     tls: bool = False
+
+    def topic(self, topic: Topic) -> str:
+        """A topic's name on the broker."""
+        return topic_name(topic, self.namespace, self.generation)
 
 
 class MappingSettings(_Section, frozen=True, kw_only=True):

@@ -74,12 +74,24 @@ CATALOGUE: tuple[TopicSpec, ...] = (
 )
 
 
-def topic_name(topic: Topic, namespace: str = "") -> str:
+REWRITTEN = (Topic.EVENTS, Topic.STATE)
+"""Topics that a repartition writes anew, under another name."""
+
+
+def topic_name(topic: Topic, namespace: str = "", generation: int = 1) -> str:
     """The name on the broker.
+
+    Parameters
+    ----------
+    generation
+        Which writing of ``events`` and ``state``; other topics have one only.
 
     Examples
     --------
     >>> topic_name(Topic.EVENTS), topic_name(Topic.EVENTS, "shop-a")
     ('events', 'shop-a.events')
+    >>> topic_name(Topic.EVENTS, generation=2), topic_name(Topic.CLICKS, generation=2)
+    ('events-2', 'clicks')
     """
-    return f"{namespace}.{topic.value}" if namespace else topic.value
+    name = f"{namespace}.{topic.value}" if namespace else topic.value
+    return f"{name}-{generation}" if generation > 1 and topic in REWRITTEN else name

@@ -119,13 +119,13 @@ class Runtime:
     @property
     def topics(self) -> list[str]:
         """What the roles of this process read as a group."""
-        events = topic_name(Topic.EVENTS, self.settings.kafka.namespace)
+        events = self.settings.kafka.topic(Topic.EVENTS)
         intake = self.router.topics if "intake" in self.roles else []
         return [*intake, events] if "users" in self.roles else intake
 
     def _make_writers(self, kafka: KafkaSettings) -> None:
         def writer(topic: Topic) -> LogWriter:
-            made = LogWriter(self.producer, topic_name(topic, kafka.namespace))
+            made = LogWriter(self.producer, kafka.topic(topic))
             self.writers.append(made)
             return made
 
@@ -256,7 +256,7 @@ def create_app(
     app.fetch_wait_ms = settings.kafka.fetch_wait_ms
     app.incarnations = runtime.incarnations
     _add_agents(app, runtime)
-    _follow_assignments(app, runtime, topic_name(Topic.EVENTS, settings.kafka.namespace))
+    _follow_assignments(app, runtime, settings.kafka.topic(Topic.EVENTS))
     return app
 
 
@@ -302,7 +302,7 @@ def _add_agents(app: StreamApp, runtime: Runtime) -> None:
 
     if "users" in runtime.roles:
 
-        @agent("users", topic_name(Topic.EVENTS, runtime.settings.kafka.namespace))  # type: ignore[untyped-decorator]
+        @agent("users", runtime.settings.kafka.topic(Topic.EVENTS))  # type: ignore[untyped-decorator]
         async def users(stream: Any) -> None:
             async for event in _runs(stream, runtime):
                 acknowledge = _acknowledgement(app, event)

@@ -19,8 +19,9 @@ from aiokafka.structs import OffsetAndMetadata
 
 from schemas.errors import IncarnationError, UnavailableError
 from schemas.settings import Settings
-from schemas.topics import Topic, topic_name
+from schemas.topics import Topic
 from streams.kafka import admin, connect, connection, idempotent_producer, insist, read_range, reader
+from streams.layout import LAYOUT, Layout, read_layout, refuse_former, refuse_unfinished
 from streams.state_store import number_of
 from streams.transport import mark_of
 
@@ -44,11 +45,15 @@ async def open_group(settings: Settings, topics: Iterable[str]) -> Incarnations:
     IncarnationError
         A log is not the one that was read before; names what happened and the remedy.
     """
-    own = topic_name(Topic.EVENTS, settings.kafka.namespace)  # identified by its checkpoints
+    own = settings.kafka.topic(Topic.EVENTS)  # identified by its checkpoints
+    await refuse_former(settings.kafka)
     async with reader(settings.kafka) as consumer:
         partitions = await _all_partitions(consumer, topics)
-        lives = await _lives(consumer, settings)  # first: whoever writes a life has committed before
-        committed = await _committed(settings, partitions)
+        lives, layout = await read_lives(
+            consumer, settings
+        )  # first: whoever writes a life has committed before
+        refuse_unfinished(settings.kafka, layout)
+        committed = await committed_by(settings, partitions)
         starts, ends = await consumer.beginning_offsets(partitions), await consumer.end_offsets(partitions)
         fresh = {}
         for tp in partitions:
@@ -67,15 +72,16 @@ async def open_group(settings: Settings, topics: Iterable[str]) -> Incarnations:
         await commit(settings, fresh, unless_there=True)
     born = {(tp.topic, tp.partition): 0 for tp in partitions if tp.topic != own}
     if new := {key: 0 for key in born if key not in lives}:
-        await _write_lives(settings, new)
+        await write_lives(settings, new)
     return {key: lives.get(key, 0) for key in born}
 
 
-async def _lives(consumer: Any, settings: Settings) -> Incarnations:
-    """Our identity records."""
-    tp = TopicPartition(topic_name(Topic.STATE, settings.kafka.namespace), 0)
+async def read_lives(consumer: Any, settings: Settings) -> tuple[Incarnations, Layout | None]:
+    """Our identity records, and whether the topic is wholly written."""
+    tp = TopicPartition(settings.kafka.topic(Topic.STATE), 0)
     start, end = (await consumer.beginning_offsets([tp]))[tp], (await consumer.end_offsets([tp]))[tp]
     lives: Incarnations = {}
+    layout: Layout | None = None
     async for record in read_range(consumer, tp.topic, 0, start, end):
         key = record.key or b""
         if key.startswith(LIFE):
@@ -83,11 +89,14 @@ async def _lives(consumer: Any, settings: Settings) -> Incarnations:
             lives[topic.decode(errors="replace"), number_of(partition, b"")] = number_of(
                 record.value or b"", b""
             )
-    return lives
+        elif key == LAYOUT:
+            layout = read_layout(record.value)
+    return lives, layout
 
 
-async def _write_lives(settings: Settings, lives: Mapping[tuple[str, int], int]) -> None:
-    state = topic_name(Topic.STATE, settings.kafka.namespace)
+async def write_lives(settings: Settings, lives: Mapping[tuple[str, int], int]) -> None:
+    """Append identity records."""
+    state = settings.kafka.topic(Topic.STATE)
     async with idempotent_producer(settings.kafka) as producer:
         for (topic, partition), number in lives.items():
             key = LIFE + f"{topic}/{partition}".encode()
@@ -127,9 +136,9 @@ async def reopen(settings: Settings, topic: str) -> Incarnations:
     async with reader(settings.kafka) as consumer:
         partitions = await _all_partitions(consumer, [topic])
         starts = await consumer.beginning_offsets(partitions)
-        lives = await _lives(consumer, settings)
+        lives, _ = await read_lives(consumer, settings)
     opened = {(tp.topic, tp.partition): lives.get((tp.topic, tp.partition), 0) + 1 for tp in partitions}
-    await _write_lives(settings, opened)
+    await write_lives(settings, opened)
     await commit(
         settings,
         {tp: OffsetAndMetadata(starts[tp], f"{opened[tp.topic, tp.partition]}:") for tp in partitions},
@@ -168,7 +177,7 @@ async def commit(settings: Settings, offsets: dict[Any, Any], *, unless_there: b
         await asyncio.sleep(0.5)
 
 
-async def _committed(settings: Settings, partitions: list[Any]) -> dict[Any, Any]:
+async def committed_by(settings: Settings, partitions: list[Any]) -> dict[Any, Any]:
     """What the group committed, metadata included."""
     async with admin(settings.kafka) as client:
         found: dict[Any, Any] = await insist(
@@ -179,7 +188,7 @@ async def _committed(settings: Settings, partitions: list[Any]) -> dict[Any, Any
 
 async def _has_all(settings: Settings, partitions: list[Any]) -> bool:
     """Whether the group has an offset in each partition."""
-    found = await _committed(settings, partitions)
+    found = await committed_by(settings, partitions)
     return all(tp in found and found[tp].offset >= 0 for tp in partitions)
 
 

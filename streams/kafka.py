@@ -53,13 +53,17 @@ def transactional_producer(kafka: KafkaSettings, transactional_id: str) -> Any:
 
 
 @asynccontextmanager
-async def reader(kafka: KafkaSettings, *, committed: bool = False) -> AsyncIterator[Any]:
+async def reader(
+    kafka: KafkaSettings, *, committed: bool = False, fetch_bytes: int = 8 << 20
+) -> AsyncIterator[Any]:
     """A consumer without a group, for reading partitions from place to place.
 
     Parameters
     ----------
     committed
         Skip records of transactions that were not committed.
+    fetch_bytes
+        At most so much at once (a larger record still comes).
     """
     consumer = AIOKafkaConsumer(
         **connection(kafka),
@@ -67,7 +71,7 @@ async def reader(kafka: KafkaSettings, *, committed: bool = False) -> AsyncItera
         auto_offset_reset="none",
         enable_auto_commit=False,
         fetch_max_wait_ms=20,
-        max_partition_fetch_bytes=8 << 20,
+        max_partition_fetch_bytes=fetch_bytes,
     )
     await connect(consumer)
     try:
@@ -117,17 +121,24 @@ async def connect(client: Any) -> None:
         raise
 
 
-async def read_range(consumer: Any, topic: str, partition: int, start: int, end: int) -> AsyncIterator[Any]:
+async def read_range(
+    consumer: Any, topic: str, partition: int, start: int, end: int, *, exact: bool = False
+) -> AsyncIterator[Any]:
     """Records of ``start <= offset < end`` that are still there.
 
     Ends at ``end`` even where control markers hold the last offsets.  ``end`` is the end of the log as
     ``end_offsets`` told it; if the first fetch knows of a later end, that counts: not every broker tells
     it rightly when a batch has just landed.
+
+    Parameters
+    ----------
+    exact
+        Never read past ``end``.
     """
     tp = TopicPartition(topic, partition)
     consumer.assign([tp])
     consumer.seek(tp, start)
-    first = True
+    first = not exact
     while await consumer.position(tp) < end:
         got = await consumer.getmany(tp, timeout_ms=500)
         if first:

@@ -96,6 +96,7 @@ class Partition:
         self._undecided: list[Trigger] = []
         self._candidates: dict[int, Trigger] = {}
         self._applied = self._cover = self._delivered = -1
+        self._incarnation = 0
         self._mark = ""
         self._writing = asyncio.Lock()
         self._still = asyncio.Lock()  # held while the state must not change
@@ -190,9 +191,10 @@ class Partition:
         )
 
     async def _load(self, restored: Restored) -> None:
-        shard = self._tools.engine.open_shard(self.number, 0)
-        if restored.checkpoint is not None:
-            checkpoint = restored.checkpoint
+        checkpoint = restored.checkpoint
+        self._incarnation = 0 if checkpoint is None else checkpoint.incarnation
+        shard = self._tools.engine.open_shard(self.number, self._incarnation)
+        if checkpoint is not None:
             shard.load_checkpoint(checkpoint.shard)
             await self._tools.pace.sliced(self._blocks_into(shard, restored))
             self._rewrite = {n: restored.blocks[n] for n in restored.unfinished}
@@ -277,7 +279,7 @@ class Partition:
         rows = (block.interactions, block.exposures, block.rewards, block.probes)
         if not beat and not any(map(len, rows)):
             return
-        covered = replace(block, cover=Cover(self.number, 0, self._cover, to), beat=beat)
+        covered = replace(block, cover=Cover(self.number, self._incarnation, self._cover, to), beat=beat)
         landed, size = self._tools.signals.append(covered)
         self._signals.append(landed)
         self._cover = to
@@ -373,7 +375,7 @@ class Partition:
         checkpoint = Checkpoint(
             applied=self._applied,
             mark=self._mark,
-            incarnation=0,
+            incarnation=self._incarnation,
             cover=self._cover,
             open=tuple(sorted(set(self._open.values()))),
             shard=shard.encode_checkpoint(),

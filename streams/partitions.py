@@ -8,7 +8,7 @@ from aiokafka.errors import KafkaError
 
 from schemas.errors import UnavailableError
 from schemas.settings import KafkaSettings
-from schemas.topics import Topic, topic_name
+from schemas.topics import Topic
 from streams.kafka import admin
 
 
@@ -20,7 +20,7 @@ async def partitions_of(kafka: KafkaSettings, topic: Topic) -> list[TopicPartiti
     UnavailableError
         The broker does not answer.
     """
-    name = topic_name(topic, kafka.namespace)
+    name = kafka.topic(topic)
     async with admin(kafka) as client:
         try:
             described = await client.describe_topics([name])
@@ -28,3 +28,21 @@ async def partitions_of(kafka: KafkaSettings, topic: Topic) -> list[TopicPartiti
             raise UnavailableError(f"the broker does not describe {name} ({error!r})") from error
     found = {d["topic"]: [p["partition"] for p in d["partitions"]] for d in described}
     return [TopicPartition(name, partition) for partition in sorted(found.get(name, []))]
+
+
+async def all_topics(kafka: KafkaSettings) -> dict[str, int]:
+    """Partitions of every topic that the broker has.
+
+    (To ask for one by name would create it, where a broker creates topics by itself.)
+
+    Raises
+    ------
+    UnavailableError
+        The broker does not answer.
+    """
+    async with admin(kafka) as client:
+        try:
+            described = await client.describe_topics()
+        except KafkaError as error:
+            raise UnavailableError(f"the broker does not describe its topics ({error!r})") from error
+    return {d["topic"]: len(d["partitions"]) for d in described}

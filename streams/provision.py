@@ -9,10 +9,13 @@ from aiokafka.errors import KafkaError, TopicAlreadyExistsError
 
 from schemas.errors import SettingsError, UnavailableError
 from schemas.settings import Settings
-from schemas.topics import CATALOGUE, SOURCES, Topic, TopicSpec, topic_name
+from schemas.topics import CATALOGUE, REWRITTEN, SOURCES, Topic, TopicSpec
 from streams.kafka import MAX_REQUEST_BYTES, admin
 
 Status = Literal["exists", "missing", "created", "wrong"]
+
+ONE = tuple(spec.topic for spec in CATALOGUE if spec.partitions == 1)
+"""Topics whose readers know one partition only."""
 
 SOURCE_MAX_BYTES = 4 << 20
 """Sources take more than one message may have: what is too long becomes a dead letter, not a stall."""
@@ -33,7 +36,7 @@ def wanted(settings: Settings) -> list[tuple[str, TopicSpec]]:
     count = settings.kafka.partitions
     return [
         (
-            topic_name(spec.topic, settings.kafka.namespace),
+            settings.kafka.topic(spec.topic),
             msgspec.structs.replace(spec, partitions=spec.partitions or count),
         )
         for spec in CATALOGUE
@@ -44,7 +47,12 @@ async def plan(settings: Settings) -> list[Plan]:
     """Compare the broker with the catalogue; changes nothing."""
     async with admin(settings.kafka) as client:
         found = await _partitions(client)
-    return [_judge(name, spec.partitions, found.get(name, 0)) for name, spec in wanted(settings)]
+    return _plans(settings, found)
+
+
+def _plans(settings: Settings, found: dict[str, int]) -> list[Plan]:
+    first = settings.kafka.generation == 1
+    return [_judge(name, spec, found.get(name, 0), first=first) for name, spec in wanted(settings)]
 
 
 async def provision(settings: Settings) -> list[Plan]:
@@ -53,16 +61,16 @@ async def provision(settings: Settings) -> list[Plan]:
     Raises
     ------
     SettingsError
-        A topic has another number of partitions than the settings say: people would change their
-        partition, so nothing is touched.
+        ``events`` or ``state`` has another number of partitions than the settings say: people would
+        change their partition, so nothing is touched.  (Producers' topics may have any number.)
     """
     async with admin(settings.kafka) as client:
         found = await _partitions(client)
-        plans = [_judge(name, spec.partitions, found.get(name, 0)) for name, spec in wanted(settings)]
+        plans = _plans(settings, found)
         refuse_wrong(plans)
         missing = [(n, s) for n, s in wanted(settings) if n not in found]
         for name, spec in missing:
-            await _create(client, name, spec, settings)
+            await create(client, name, spec, settings)
     made = {name for name, _ in missing}
     return [
         msgspec.structs.replace(p, status="created", found=p.partitions) if p.name in made else p
@@ -79,12 +87,23 @@ def refuse_wrong(plans: Iterable[Plan]) -> None:
             )
 
 
-def _judge(name: str, want: int, found: int) -> Plan:
+def _judge(name: str, spec: TopicSpec, found: int, *, first: bool) -> Plan:
+    want = spec.partitions
+    if not found and spec.topic in REWRITTEN and not first:
+        return Plan(name, want, 0, "wrong", "no such generation: `streamwise repartition` makes it")
     if not found:
         return Plan(name, want, 0, "missing", "run `streamwise topics --create`")
-    if found != want:
-        remedy = f"set kafka.partitions = {found}, or start a new namespace: the count is fixed for life"
+    if found != want and spec.topic in REWRITTEN:
+        remedy = (
+            f"set kafka.partitions = {found}, or stop all workers and move people to {want} partitions: "
+            f"`streamwise repartition --partitions {want}` (with kafka.partitions = {found})"
+        )
         return Plan(name, want, found, "wrong", remedy)
+    if spec.topic is Topic.RECOMMENDATIONS and found < want:
+        remedy = f"add partitions to it: it needs at least {want}"
+        return Plan(name, want, found, "wrong", remedy)
+    if spec.topic in ONE and found != want:
+        return Plan(name, want, found, "wrong", "it has one partition, always: create it again")
     return Plan(name, want, found, "exists")
 
 
@@ -96,7 +115,8 @@ async def _partitions(client: Any) -> dict[str, int]:
     return {t["topic"]: len(t["partitions"]) for t in described}
 
 
-async def _create(client: Any, name: str, spec: TopicSpec, settings: Settings) -> None:
+async def create(client: Any, name: str, spec: TopicSpec, settings: Settings) -> None:
+    """Create one topic as its specification says."""
     config = {**spec.config(), "max.message.bytes": str(_max_bytes(spec.topic))}
     topic = NewTopic(name, spec.partitions, settings.kafka.replication, topic_configs=config)
     try:

@@ -15,7 +15,7 @@ from schemas.errors import IncarnationError, InvalidMessageError
 from schemas.events import Decision, Event, decode_event
 from schemas.recommendations import Recommendation
 from schemas.settings import Settings
-from schemas.topics import Topic, topic_name
+from schemas.topics import Topic
 from streams.incarnations import check_log
 from streams.kafka import read_range, reader
 from streams.state_store import Checkpoint
@@ -87,7 +87,7 @@ async def scan(
     IncarnationError
         The log is not the one that the checkpoint was made from.
     """
-    tp = TopicPartition(topic_name(Topic.EVENTS, settings.kafka.namespace), partition)
+    tp = TopicPartition(settings.kafka.topic(Topic.EVENTS), partition)
     waiting = frozenset(checkpoint.open if checkpoint is not None else ())
     applied = checkpoint.applied if checkpoint is not None else -1
     found = Open()

@@ -68,7 +68,7 @@ class SignalsTail:
 
     def __init__(self, kafka: KafkaSettings, offset: int) -> None:
         self._kafka = kafka
-        self.events = topic_name(Topic.EVENTS, kafka.namespace)
+        self.events = kafka.topic(Topic.EVENTS)
         self._offset = offset
         self._tp = TopicPartition(topic_name(Topic.SIGNALS, kafka.namespace), 0)
         self.end = offset

@@ -19,7 +19,7 @@ from aiokafka.errors import InvalidProducerEpoch, KafkaError, ProducerFenced
 
 from schemas.errors import CorruptBlockError, FencedError, UnavailableError
 from schemas.settings import KafkaSettings
-from schemas.topics import Topic, topic_name
+from schemas.topics import Topic
 from streams.kafka import connect, read_range, reader, transactional_producer
 from streams.writer import LogWriter, Outgoing
 
@@ -65,7 +65,7 @@ class Checkpoint(msgspec.Struct, frozen=True, kw_only=True):
         return min(self.open, default=self.applied + 1)
 
 
-_encode = msgspec.msgpack.Encoder().encode
+encode_checkpoint = msgspec.msgpack.Encoder().encode
 _decode = msgspec.msgpack.Decoder(Checkpoint).decode
 
 
@@ -94,11 +94,14 @@ class Restored(NamedTuple):
         None for a partition that was never checkpointed.
     unfinished
         Blocks that a sweep without an end has superseded: to be written again.
+    written_at
+        The broker's time of the checkpoint row, ms.
     """
 
     checkpoint: Checkpoint | None
     blocks: dict[int, bytes]
     unfinished: frozenset[int] = frozenset()
+    written_at: int = 0
 
 
 class StateStore(Protocol):
@@ -133,7 +136,7 @@ class FencedStore:
                 await self._send(block_row(number, block, checkpoint.applied))
                 if n % BLOCKS_AT_ONCE == 0:
                     await asyncio.sleep(0)  # sending does not wait by itself while there is room
-            await self._send(Outgoing(CHECKPOINT_KEY, _encode(checkpoint)))
+            await self._send(Outgoing(CHECKPOINT_KEY, encode_checkpoint(checkpoint)))
             await self._producer.commit_transaction()
         except (ProducerFenced, InvalidProducerEpoch) as error:
             raise FencedError(f"{self._where}: another worker owns the partition now") from error
@@ -176,7 +179,7 @@ class PlainStore:
     async def write(self, blocks: Mapping[int, bytes], checkpoint: Checkpoint) -> None:
         """Append the blocks and then the row, in order."""
         rows = [block_row(n, block, checkpoint.applied) for n, block in blocks.items()]
-        rows.append(Outgoing(CHECKPOINT_KEY, _encode(checkpoint)))
+        rows.append(Outgoing(CHECKPOINT_KEY, encode_checkpoint(checkpoint)))
         await self._writer.put(self._partition, rows)
 
     async def stop(self) -> None:
@@ -191,7 +194,7 @@ async def take_over(kafka: KafkaSettings, partition: int, writer: LogWriter) -> 
     writer
         Of the ``state`` topic, for ``fence = "none"``.
     """
-    topic = topic_name(Topic.STATE, kafka.namespace)
+    topic = kafka.topic(Topic.STATE)
     if kafka.fence == "none":
         return PlainStore(writer, partition)
     producer = transactional_producer(kafka, f"{topic}-{kafka.group}-{partition}")
@@ -207,7 +210,7 @@ async def restore(kafka: KafkaSettings, partition: int) -> Restored:
     CorruptBlockError
         A checkpoint row of another version, or damaged.
     """
-    tp = TopicPartition(topic_name(Topic.STATE, kafka.namespace), partition)
+    tp = TopicPartition(kafka.topic(Topic.STATE), partition)
     found = Sweeps()
     async with reader(kafka, committed=True) as consumer:
         start = (await consumer.beginning_offsets([tp]))[tp]
@@ -224,6 +227,7 @@ class Sweeps:
         self._blocks: dict[int, bytes] = {}
         self._open: list[tuple[int, int, bytes]] = []
         self._checkpoint: Checkpoint | None = None
+        self._written_at = 0
 
     def take(self, record: Any) -> None:
         """A block, which waits for its checkpoint row, or the row, which ends sweeps.
@@ -239,6 +243,7 @@ class Sweeps:
         if key != CHECKPOINT_KEY:
             return
         self._checkpoint = checkpoint = _read_checkpoint(value)
+        self._written_at = getattr(record, "timestamp", 0)
         for sweep, number, block in self._open:
             if sweep <= checkpoint.applied:
                 self._blocks[number] = block
@@ -247,7 +252,9 @@ class Sweeps:
     def restored(self) -> Restored:
         """What the log amounts to."""
         unfinished = {number for _, number, _ in self._open}
-        return Restored(self._checkpoint, self._blocks, frozenset(unfinished & self._blocks.keys()))
+        return Restored(
+            self._checkpoint, self._blocks, frozenset(unfinished & self._blocks.keys()), self._written_at
+        )
 
 
 def number_of(key: bytes, prefix: bytes) -> int:

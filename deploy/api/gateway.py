@@ -11,13 +11,14 @@ from aiokafka.errors import KafkaError
 from deploy.api.bodies import Postable
 from deploy.api.errors import DeadlineError
 from deploy.api.live import LiveView
-from schemas.errors import UnavailableError
+from schemas.errors import IncarnationError, UnavailableError
 from schemas.events import Request, encode_event
 from schemas.ids import partition_of
 from schemas.recommendations import Recommendation
 from schemas.settings import KafkaSettings
-from schemas.topics import Topic, topic_name
+from schemas.topics import Topic
 from streams.kafka import idempotent_producer
+from streams.layout import refuse_former
 
 log = logging.getLogger(__name__)
 
@@ -31,7 +32,7 @@ class Gateway:
 
     def __init__(self, view: LiveView, settings: KafkaSettings) -> None:
         self._view = view
-        self._topic = topic_name(Topic.EVENTS, settings.namespace)
+        self._topic = settings.topic(Topic.EVENTS)
         self._partitions = settings.partitions
         self._settings = settings
         self._producer: Any | None = None
@@ -46,6 +47,7 @@ class Gateway:
         while True:
             producer = idempotent_producer(self._settings)
             try:
+                await refuse_former(self._settings)
                 await producer.start()
                 self._producer, self._trouble = producer, None
                 while True:
@@ -53,6 +55,8 @@ class Gateway:
                     self._trouble = None if await _answers(producer) else "the broker does not answer"
             except (KafkaError, OSError) as error:
                 self._trouble = f"broker: {error!r}"
+            except (IncarnationError, UnavailableError) as error:
+                self._trouble = str(error)
             finally:
                 self._producer = None
                 await _stop(producer)

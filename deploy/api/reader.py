@@ -11,7 +11,7 @@ from deploy.api.live import LiveView
 from schemas.errors import UnavailableError
 from schemas.heartbeats import Heartbeat
 from schemas.settings import KafkaSettings
-from schemas.topics import Topic, topic_name
+from schemas.topics import Topic
 from streams.connection import consumer_options
 from streams.kafka import admin
 
@@ -43,7 +43,7 @@ class LiveReader:
     def __init__(self, view: LiveView, settings: KafkaSettings, clock: Callable[[], int]) -> None:
         self._view = view
         self._clock = clock
-        self._names = {topic_name(topic, settings.namespace): topic for topic in TAILS}
+        self._names = {settings.topic(topic): topic for topic in TAILS}
         self._settings = settings
         self._missing: set[str] = set(self._names)
         self._next: dict[TopicPartition, int] = {}

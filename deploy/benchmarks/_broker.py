@@ -19,7 +19,7 @@ from typing_extensions import override  # an aiokafka requirement; typing has it
 from deploy.benchmarks.base import BenchArgs, Option
 from models.engine import Engine
 from schemas.settings import KafkaSettings, LearnerSettings, ListSettings, Settings, UserSettings
-from schemas.topics import Topic, topic_name
+from schemas.topics import Topic
 from streams.app import Role, StreamApp, create_app, serve
 from streams.connection import client_options
 from streams.kafka import idempotent_producer
@@ -99,7 +99,7 @@ async def preload(settings: Settings, topic: Topic, records: list[Outgoing]) -> 
     await provision(settings)
     count = settings.kafka.partitions
     async with idempotent_producer(settings.kafka) as producer:
-        writer = LogWriter(producer, topic_name(topic, settings.kafka.namespace), max_bytes=1 << 30)
+        writer = LogWriter(producer, settings.kafka.topic(topic), max_bytes=1 << 30)
         await asyncio.gather(*(writer.put(p, records[p::count]) for p in range(count)))
         await writer.stop()
 
@@ -161,7 +161,7 @@ async def worker(settings: Settings, observer: Counting, roles: frozenset[Role])
 
 async def plain(settings: Settings, topic: Topic, count: int) -> Effort:
     """The peer: aiokafka ``getmany`` and msgspec over the same records, and nothing else."""
-    name = topic_name(topic, settings.kafka.namespace)
+    name = settings.kafka.topic(topic)
     decode = msgspec.json.Decoder(IncomingItem).decode
     partitions = [TopicPartition(name, p) for p in range(settings.kafka.partitions)]
     async with AIOKafkaConsumer(

@@ -13,14 +13,14 @@ import msgspec
 from aiokafka import AIOKafkaConsumer, TopicPartition
 
 from schemas.settings import KafkaSettings
-from schemas.topics import Topic, topic_name
+from schemas.topics import Topic
 from streams.connection import consumer_options
 from streams.kafka import idempotent_producer
 
 
 async def copy(kafka: KafkaSettings, producer: Any, source: Topic, target: Topic) -> None:
     """Every record of one topic to the same partition of another; each run is acknowledged."""
-    names = [topic_name(t, kafka.namespace) for t in (source, target)]
+    names = [kafka.topic(t) for t in (source, target)]
     async with AIOKafkaConsumer(**consumer_options(kafka)) as consumer:
         partitions = [TopicPartition(names[0], p) for p in range(kafka.partitions)]
         consumer.assign(partitions)

@@ -81,7 +81,7 @@ def encode(state: State, rules: Rules, names: Names, items: Interner, origin: Or
     arrays |= _past(state, rules, slots)
     arrays |= _ids(state, rules, slots, origin.clock // _HOUR)
     arrays |= _open(state, slots, origin.clock - rules.window)
-    packed = items.pack(_number(arrays, _left(state, rules, slots, len(items)), items))
+    packed = items.pack(number_items(arrays, _left(state, rules, slots, len(items)), items))
     arrays |= {"item_bytes": packed.data, "item_n": np.diff(packed.start).astype(np.uint16)}
     meta = {
         "partition": origin.partition,
@@ -154,7 +154,7 @@ def _records(prefix: str, arrays: Arrays, names: tuple[str, ...], dtype: np.dtyp
     return records
 
 
-def _number(arrays: Arrays, left: Arrays, items: Interner) -> Int32:
+def number_items(arrays: Arrays, left: Arrays, items: Interner) -> Int32:
     """Replace slots by dictionary indices in ``arrays``; returns the dictionary's slots."""
     index = np.full(len(items), -1, np.int32)
     slots = np.empty(len(items), np.int32)

@@ -24,7 +24,7 @@ from schemas.settings import (
     UserSettings,
 )
 from schemas.signals import decode_block
-from schemas.topics import Topic, topic_name
+from schemas.topics import Topic
 from streams.app import wall_clock
 from streams.provision import provision
 from tests.faults.oracle import Sent
@@ -65,7 +65,7 @@ class Generator:
     def __init__(self, settings: Settings, seed: int) -> None:
         self.settings = settings
         self.random = np.random.default_rng(seed)
-        self.names = {t: topic_name(t, settings.kafka.namespace) for t in Topic}
+        self.names = {t: settings.kafka.topic(t) for t in Topic}
         self.sent = Sent()
         self.count = 0
         self.share_written = asyncio.Event()

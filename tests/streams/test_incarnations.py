@@ -26,7 +26,7 @@ async def settings(kafka, tmp_path):
 async def test_workers_that_start_together_open_one_group(settings, monkeypatch):
     """One opens the group while another has just read it: that one sees no topic that was recreated."""
     topics = [topic_name(t, settings.kafka.namespace) for t in (Topic.CLICKS, Topic.REQUESTS, Topic.EVENTS)]
-    read, faster = incarnations._committed, []
+    read, faster = incarnations.committed_by, []
 
     async def overtaken(*args):
         found = await read(*args)
@@ -35,7 +35,7 @@ async def test_workers_that_start_together_open_one_group(settings, monkeypatch)
             faster.append(await incarnations.open_group(settings, topics))
         return found
 
-    monkeypatch.setattr(incarnations, "_committed", overtaken)
+    monkeypatch.setattr(incarnations, "committed_by", overtaken)
     assert await incarnations.open_group(settings, topics) == faster[1]
     assert len(faster[1]) == 4
 

@@ -10,7 +10,7 @@ import msgspec
 from aiokafka import AIOKafkaConsumer, TopicPartition
 
 from schemas.settings import KafkaSettings, Settings
-from schemas.topics import Topic, topic_name
+from schemas.topics import Topic
 from streams.connection import consumer_options
 from streams.kafka import idempotent_producer
 from streams.partitions import partitions_of
@@ -29,7 +29,7 @@ async def write(
 ) -> None:
     """Append keys and values, in order, and wait for them."""
     async with idempotent_producer(kafka) as producer:
-        name = topic_name(topic, kafka.namespace)
+        name = kafka.topic(topic)
         sent = [await producer.send(name, key=key, value=value) for key, value in records]
         await asyncio.gather(*sent)
 
