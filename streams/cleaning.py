@@ -12,8 +12,9 @@ within the stated horizon.
 
 from typing import NamedTuple
 
+import msgspec
+
 from schemas.errors import MISSING, InvalidMessageError
-from schemas.events import Click, Event, Feedback, Impression, Purchase, Request, Source
 from schemas.ids import MAX_ID_LENGTH, stable_hash
 from schemas.settings import IntakeSettings
 from streams.mapping import (
@@ -26,6 +27,8 @@ from streams.mapping import (
 )
 
 DAY_MS = 86_400_000
+
+_encode = msgspec.json.Encoder().encode
 
 
 class Limits(NamedTuple):
@@ -42,27 +45,44 @@ class Limits(NamedTuple):
         return cls(int(settings.max_future_seconds * 1000), age, settings.max_price)
 
 
-class Clean(NamedTuple):
-    """The canonical events of one message, and whether its time was clamped."""
+class Place:
+    """Where a run of messages comes from, and how their canonical events begin.
 
-    events: list[Event]
-    clamped: bool
+    Examples
+    --------
+    >>> place = Place("click", "clicks", 2, 0)
+    >>> place.opening(17, 1), place.event_id(17)
+    (b'{"type":"click","source":["clicks",2,0,17,1],', 'clicks/2/0/17')
+    """
+
+    __slots__ = ("_head", "_where")
+
+    def __init__(self, kind: FactType, topic: str, partition: int, incarnation: int) -> None:
+        self._where = f"{topic}/{partition}/{incarnation}"
+        start = b'{"type":"%b","source":[%b,' % (kind.encode(), _encode(topic))
+        self._head = start + b"%d,%d," % (partition, incarnation)
+
+    def opening(self, offset: int, index: int = 0) -> bytes:
+        """First bytes of the event that message ``offset`` became: its type and its source."""
+        return self._head + b"%d,%d]," % (offset, index)
+
+    def event_id(self, offset: int) -> str:
+        """An event id for a message without one: the same message, the same id."""
+        return f"{self._where}/{offset}"
+
+
+Clean = tuple[str, list[bytes], bool]
+"""What a message became: its person, bytes of its canonical events, whether its time was in the future."""
 
 
 def clean(
-    message: Incoming,
-    kind: FactType,
-    *,
-    source: Source,
-    broker_ts: int,
-    limits: Limits,
-    ce_id: str | None = None,
+    message: Incoming, place: Place, offset: int, broker_ts: int, limits: Limits, ce_id: str | None = None
 ) -> Clean:
-    """Canonical events of a message.
+    """Canonical events of a message, which is cleaned in place and encoded as it stands.
 
     Parameters
     ----------
-    source
+    place, offset
         Coordinates of the message; each event gets its index.
     broker_ts
         When the broker received it, ms.
@@ -74,26 +94,34 @@ def clean(
     InvalidMessageError
         Names the field, the value and the remedy.
     """
-    user = aligned(message.user_id or message.anonymous_id, "$.user_id", "send user_id or anonymous_id")
-    ts, clamped = clock(message.ts, broker_ts, limits)
-    event_id = ce_id or message.event_id or coordinates(source)
-    if isinstance(message, IncomingRequest):
-        return Clean([_request(message, event_id, user, ts, source)], clamped)
-    if not isinstance(message, IncomingItem):
-        raise TypeError(f"no canonical event for {type(message).__name__}")
-    _refuse_outliers(message, limits)
-    items = message.item_ids or (message.item_id,)
-    events: list[Event] = []
+    name = message.user_id or message.anonymous_id
+    user = message.user_id = aligned(name, "$.user_id", "send user_id or anonymous_id")
+    message.anonymous_id = None
+    ts, clamped = message.ts, False
+    if ts is None or not -limits.age_ms <= ts - broker_ts <= limits.future_ms:
+        message.ts, clamped = clock(ts, broker_ts, limits)
+    message.event_id = ce_id or message.event_id or place.event_id(offset)
+    if isinstance(message, IncomingItem):
+        if message.__class__ is not IncomingItem:
+            _refuse_outliers(message, limits)
+        if message.item_ids:
+            return user, _one_by_one(message, place, offset), clamped
+        message.item_id = aligned(message.item_id, "$.item_id", "send item_id or item_ids")
+    elif isinstance(message, IncomingRequest):
+        message.request_id = message.request_id or message.event_id
+    return user, [place.opening(offset) + _encode(message)[1:]], clamped
+
+
+def _one_by_one(message: IncomingItem, place: Place, offset: int) -> list[bytes]:
+    """An event for each of several items."""
+    items, message.item_ids = message.item_ids or (), None
+    first = message.event_id or ""
+    events: list[bytes] = []
     for index, item in enumerate(items):
-        item_id = aligned(item, "$.item_id", "send item_id or item_ids")
-        own = event_id if index == 0 else numbered(event_id, index)
-        place = (
-            source
-            if index == 0
-            else Source(source.topic, source.partition, source.incarnation, source.offset, index)
-        )
-        events.append(_about_item(message, kind, own, user, ts, item_id, place))
-    return Clean(events, clamped)
+        message.item_id = aligned(item, "$.item_id", "send item_id or item_ids")
+        message.event_id = numbered(first, index) if index else first
+        events.append(place.opening(offset, index) + _encode(message)[1:])
+    return events
 
 
 def aligned(text: str | None, field: str, remedy: str) -> str:
@@ -135,11 +163,6 @@ def clock(ts: int | None, broker_ts: int, limits: Limits) -> tuple[int, bool]:
     return ts, False
 
 
-def coordinates(source: Source) -> str:
-    """An event id for a message without one: the same message, the same id."""
-    return f"{source.topic}/{source.partition}/{source.incarnation}/{source.offset}"
-
-
 def numbered(event_id: str, index: int) -> str:
     """The id of a further event of one message; of an id that leaves no room its hash stands in.
 
@@ -162,67 +185,3 @@ def _refuse_outliers(message: IncomingItem, limits: Limits) -> None:
             raise InvalidMessageError("$.value", MISSING, f"a {message.kind} has a value")
         if message.kind == "play" and not 0 <= (message.value or 0.0) <= 1:
             raise InvalidMessageError("$.value", message.value, "the share that was played: 0 to 1")
-
-
-def _request(message: IncomingRequest, event_id: str, user: str, ts: int, source: Source) -> Request:
-    return Request(
-        event_id=event_id,
-        user_id=user,
-        ts=ts,
-        surface=message.surface,
-        session_id=message.session_id,
-        source=source,
-        request_id=message.request_id or event_id,
-        k=message.k,
-        query=message.query,
-        candidates=message.candidates,
-        filters=message.filters,
-    )
-
-
-_SIMPLE: dict[FactType, type[Click] | type[Impression]] = {"click": Click, "impression": Impression}
-
-
-def _about_item(
-    message: IncomingItem, kind: FactType, event_id: str, user: str, ts: int, item: str, source: Source
-) -> Event:
-    if isinstance(message, IncomingPurchase):
-        return Purchase(
-            event_id=event_id,
-            user_id=user,
-            ts=ts,
-            surface=message.surface,
-            session_id=message.session_id,
-            source=source,
-            item_id=item,
-            quantity=message.quantity,
-            price=message.price,
-            currency=message.currency,
-            decision_id=message.decision_id,
-            position=message.position,
-        )
-    if isinstance(message, IncomingFeedback):
-        return Feedback(
-            event_id=event_id,
-            user_id=user,
-            ts=ts,
-            surface=message.surface,
-            session_id=message.session_id,
-            source=source,
-            item_id=item,
-            kind=message.kind,
-            value=message.value,
-            decision_id=message.decision_id,
-            position=message.position,
-        )
-    return _SIMPLE[kind](
-        event_id=event_id,
-        user_id=user,
-        ts=ts,
-        surface=message.surface,
-        session_id=message.session_id,
-        source=source,
-        item_id=item,
-        decision_id=message.decision_id,
-        position=message.position,
-    )

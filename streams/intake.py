@@ -7,20 +7,20 @@ acknowledged when everything it became has been acknowledged by the broker.
 """
 
 import asyncio
+from collections import defaultdict
 from collections.abc import Callable, Mapping
-from functools import lru_cache
 from typing import Any, NamedTuple
 
 import msgspec
 
 from schemas.catalogue import User
 from schemas.errors import InvalidMessageError
-from schemas.events import Erase, Event, Source, Tick, decode, encode_event
+from schemas.events import Erase, Tick, decode, encode_event
 from schemas.heartbeats import Heartbeat
 from schemas.ids import partition_of
 from schemas.settings import Settings
 from schemas.topics import Topic, topic_name
-from streams.cleaning import Limits, aligned, clean
+from streams.cleaning import Clean, Limits, Place, aligned, clean
 from streams.crash import CrashPoint, Step
 from streams.deadletters import DeadLetter, DeadLetters
 from streams.items import read_embedding, read_item
@@ -38,8 +38,15 @@ PLAIN: Mapping[Topic, FactType] = {
     Topic.REQUESTS: "request",
 }
 
-ReadEvents = Callable[[Record, int], tuple[list[Event], bool]]
-"""(record, incarnation) → canonical events, and whether the time was clamped."""
+Read = Callable[[Record], Clean]
+"""What a record becomes."""
+
+ReaderOf = Callable[[int, int], Read]
+"""(partition, incarnation) of a topic → how its records are read."""
+
+PEOPLE_REMEMBERED = 1 << 18
+
+NOTHING: Clean = ("", [], False)
 
 
 class Routed(NamedTuple):
@@ -75,9 +82,7 @@ class Router:
         self._incarnations = incarnations
         self._partitions = settings.kafka.partitions
         self._beats_on = topic_name(Topic.REQUESTS, settings.kafka.namespace)
-        self._partition = lru_cache(maxsize=1 << 18)(
-            lambda user: partition_of(user, settings.kafka.partitions),
-        )
+        self._partition_of: dict[str, int] = {}
         self._readers = readers(settings)
 
     @property
@@ -87,30 +92,38 @@ class Router:
 
     def route(self, batch: RecordBatch) -> Routed:
         """What the batch becomes; never raises for data."""
-        read = self._readers[batch.topic]
         incarnation = self._incarnations.get((batch.topic, batch.partition), 0)
-        routed: dict[int, list[Outgoing]] = {}
+        read = self._readers[batch.topic](batch.partition, incarnation)
+        routed: defaultdict[int, list[Outgoing]] = defaultdict(list)
         letters: list[DeadLetter] = []
         beats: list[Heartbeat] = []
         clamped = count = 0
         for record in batch.records:
             if record.value is None and (beat := self._beat(record)) is not None:
                 tick = encode_event(Tick(ts=record.timestamp, beat=beat.ts))
-                routed.setdefault(beat.partition, []).append(Outgoing(None, tick, (), record.timestamp))
+                routed[beat.partition].append(Outgoing(None, tick, (), record.timestamp))
                 beats.append(beat)
                 continue
             try:
-                events, late = read(record, incarnation)
+                user, events, late = read(record)
             except InvalidMessageError as error:
                 letters.append(DeadLetter(record, error))
                 continue
             clamped += late
-            for event in events:
-                user = event.user_id  # type: ignore[union-attr]  # intake makes no ticks
-                out = Outgoing(user.encode(), encode_event(event), (), record.timestamp)
-                routed.setdefault(self._partition(user), []).append(out)
-                count += 1
+            count += len(events)
+            if events:
+                to, key, ts = routed[self._partition(user)], user.encode(), record.timestamp
+                to += [Outgoing(key, event, (), ts) for event in events]
         return Routed(routed, letters, clamped, count, tuple(beats))
+
+    def _partition(self, user: str) -> int:
+        """The person's partition, remembered: a hash costs ten times a look-up."""
+        found = self._partition_of.get(user)
+        if found is None:
+            if len(self._partition_of) >= PEOPLE_REMEMBERED:
+                self._partition_of.clear()
+            found = self._partition_of[user] = partition_of(user, self._partitions)
+        return found
 
     def _beat(self, record: Record) -> Heartbeat | None:
         """The heartbeat that a record without a value is, if it is one of ours."""
@@ -119,36 +132,35 @@ class Router:
         return beat if ours else None
 
 
-def readers(settings: Settings) -> dict[str, ReadEvents]:
+def readers(settings: Settings) -> dict[str, ReaderOf]:
     """For each topic that intake reads, how."""
     limits = Limits.of(settings.intake)
     space = settings.kafka.namespace
-    found: dict[str, ReadEvents] = {
-        topic_name(topic, space): _fact_reader(plain_reader(kind), kind, limits)
-        for topic, kind in PLAIN.items()
-    }
-    found[topic_name(Topic.USERS, space)] = _read_user
+    found: dict[str, ReaderOf] = {}
+    for topic, kind in PLAIN.items():
+        name = topic_name(topic, space)
+        found[name] = _fact_reader(plain_reader(kind), kind, name, limits)
+    found[topic_name(Topic.USERS, space)] = lambda *_: _read_user
     found[topic_name(Topic.ITEMS, space)] = _checked(read_item)
     found[topic_name(Topic.EMBEDDINGS, space)] = _checked(read_embedding)
     for mapping in settings.intake.mappings:
-        found[mapping.topic] = _fact_reader(mapped_reader(mapping), mapping.type, limits)
+        found[mapping.topic] = _fact_reader(mapped_reader(mapping), mapping.type, mapping.topic, limits)
     return found
 
 
-def _fact_reader(read: Reader, kind: FactType, limits: Limits) -> ReadEvents:
-    def events(record: Record, incarnation: int) -> tuple[list[Event], bool]:
-        if record.value is None:
-            raise InvalidMessageError("$", None, "send a JSON object; a null means nothing here")
-        return clean(
-            read(record.value),
-            kind,
-            source=Source(record.topic, record.partition, incarnation, record.offset),
-            broker_ts=record.timestamp,
-            limits=limits,
-            ce_id=_ce_id(record.headers) if record.headers else None,
-        )
+def _fact_reader(read: Reader, kind: FactType, topic: str, limits: Limits) -> ReaderOf:
+    def reader(partition: int, incarnation: int) -> Read:
+        place = Place(kind, topic, partition, incarnation)
 
-    return events
+        def fact(record: Record) -> Clean:
+            if record.value is None:
+                raise InvalidMessageError("$", None, "send a JSON object; a null means nothing here")
+            ce_id = _ce_id(record.headers) if record.headers else None
+            return clean(read(record.value), place, record.offset, record.timestamp, limits, ce_id)
+
+        return fact
+
+    return reader
 
 
 def _ce_id(headers: Any) -> str | None:
@@ -162,26 +174,27 @@ def _ce_id(headers: Any) -> str | None:
 _user_decoder = msgspec.json.Decoder(User)
 
 
-def _read_user(record: Record, incarnation: int) -> tuple[list[Event], bool]:  # noqa: ARG001  the shape of ReadEvents
+def _read_user(record: Record) -> Clean:
     """``users``: a null value erases the person; a profile is checked, and changes no state yet."""
     if record.value is not None:
         decode(_user_decoder, record.value)
-        return [], False
+        return NOTHING
     try:
         user = (record.key or b"").decode()
     except UnicodeDecodeError as error:
         raise InvalidMessageError("key", record.key, "the key is a UTF-8 user id") from error
-    return [Erase(user_id=aligned(user, "key", "the key is the user id"), ts=record.timestamp)], False
+    user = aligned(user, "key", "the key is the user id")
+    return user, [encode_event(Erase(user_id=user, ts=record.timestamp))], False
 
 
-def _checked(read: Callable[[Record], object]) -> ReadEvents:
+def _checked(read: Callable[[Record], object]) -> ReaderOf:
     """``items`` and ``embeddings``: checked here for all who read them, and no event of anybody."""
 
-    def check(record: Record, incarnation: int) -> tuple[list[Event], bool]:  # noqa: ARG001  the shape of ReadEvents
+    def check(record: Record) -> Clean:
         read(record)
-        return [], False
+        return NOTHING
 
-    return check
+    return lambda *_: check
 
 
 class Intake:

@@ -23,8 +23,12 @@ FactType = Literal["click", "purchase", "impression", "feedback", "request"]
 Items = Annotated[tuple[ItemKey, ...], Meta(min_length=1, max_length=MAX_LIST)]
 
 
-class Incoming(msgspec.Struct, kw_only=True):
-    """What every producer's message may have."""
+class Incoming(msgspec.Struct, kw_only=True, gc=False, omit_defaults=True):
+    """What every producer's message may have.
+
+    Cleaned in place and encoded again it is the canonical event but for type and source: its fields are
+    those of the event of its kind (``schemas.events``); ``anonymous_id`` and ``item_ids`` are gone by then.
+    """
 
     event_id: EventKey | None = None
     user_id: UserKey | None = None
@@ -34,7 +38,7 @@ class Incoming(msgspec.Struct, kw_only=True):
     session_id: str | None = None
 
 
-class IncomingItem(Incoming, kw_only=True):
+class IncomingItem(Incoming, kw_only=True, gc=False, omit_defaults=True):
     """A message about one item, or about several (one event for each)."""
 
     item_id: ItemKey | None = None
@@ -43,7 +47,7 @@ class IncomingItem(Incoming, kw_only=True):
     position: Position | None = None
 
 
-class IncomingPurchase(IncomingItem, kw_only=True):
+class IncomingPurchase(IncomingItem, kw_only=True, gc=False, omit_defaults=True):
     """``purchases``."""
 
     quantity: Quantity = 1.0
@@ -51,14 +55,14 @@ class IncomingPurchase(IncomingItem, kw_only=True):
     currency: str | None = None
 
 
-class IncomingFeedback(IncomingItem, kw_only=True):
+class IncomingFeedback(IncomingItem, kw_only=True, gc=False, omit_defaults=True):
     """``feedback``."""
 
     kind: Literal["rating", "like", "dislike", "hide", "play", "cart"]
     value: float | None = None
 
 
-class IncomingRequest(Incoming, kw_only=True):
+class IncomingRequest(Incoming, kw_only=True, gc=False, omit_defaults=True):
     """``requests``."""
 
     request_id: EventKey | None = None

@@ -92,17 +92,25 @@ def cut(records: list[Record], max_records: int, max_bytes: int = MAX_BATCH_BYTE
     >>> [[len(r.value) for r in run] for run in cut(sizes, 2, 8)]
     [[3, 3], [9], [1]]
     """
+    for at in range(0, len(records), max_records):
+        run = records[at : at + max_records]
+        if sum([len(r.value or b"") for r in run]) <= max_bytes:
+            yield run
+        else:
+            yield from _cut_bytes(run, max_bytes)
+
+
+def _cut_bytes(records: list[Record], max_bytes: int) -> Iterator[list[Record]]:
     run: list[Record] = []
     size = 0
     for record in records:
         length = len(record.value or b"")
-        if run and (len(run) >= max_records or size + length > max_bytes):
+        if run and size + length > max_bytes:
             yield run
             run, size = [], 0
         run.append(record)
         size += length
-    if run:
-        yield run
+    yield run
 
 
 class BatchConsumerThread(driver.AIOKafkaConsumerThread):  # type: ignore[misc]

@@ -11,25 +11,28 @@ from collections import deque
 from collections.abc import Awaitable, Sequence
 from dataclasses import dataclass
 from itertools import islice
-from typing import Any, NamedTuple
+from typing import Any
 
+import msgspec
 from aiokafka.errors import KafkaError
 
 from schemas.errors import UnavailableError
 
+NO_HEADERS: list[tuple[str, bytes]] = []
 
-class Outgoing(NamedTuple):
-    """A record to append."""
+
+class Outgoing(msgspec.Struct, frozen=True, gc=False):
+    """A record to append (of a kind that is cheap to make, and nothing for the garbage collector)."""
 
     key: bytes | None
     value: bytes | None
     headers: Sequence[tuple[str, bytes]] = ()
     timestamp: int | None = None
 
-    @property
-    def size(self) -> int:
-        """Bytes that it takes, roughly."""
-        return 64 + len(self.key or b"") + len(self.value or b"")
+
+def size_of(records: Sequence[Outgoing]) -> int:
+    """Bytes that records take, roughly."""
+    return 64 * len(records) + sum([len(r.key or b"") + len(r.value or b"") for r in records])
 
 
 @dataclass(slots=True)
@@ -43,16 +46,12 @@ class _Parcel:
 
     def pack(self, builder: Any) -> bool:
         """Append records until the batch is full; whether the last one is in."""
-        for record in islice(self.records, self.at, None):
-            headers = list(record.headers)
-            if (
-                builder.append(
-                    timestamp=record.timestamp, key=record.key, value=record.value, headers=headers
-                )
-                is None
-            ):
+        append = builder.append
+        for at, r in enumerate(islice(self.records, self.at, None), self.at):
+            headers = list(r.headers) if r.headers else NO_HEADERS
+            if append(timestamp=r.timestamp, key=r.key, value=r.value, headers=headers) is None:
+                self.at = at
                 return False
-            self.at += 1
         return True
 
     def fail(self, error: Exception) -> None:
@@ -108,7 +107,7 @@ class LogWriter:
         if not records:
             future.set_result(None)
             return future
-        parcel = _Parcel(records, sum(r.size for r in records), future)
+        parcel = _Parcel(records, size_of(records), future)
         self._account(parcel.size)
         if partition not in self._tasks:
             self._waiting[partition] = deque()

@@ -73,6 +73,25 @@ def test_each_topic_gives_its_event():
         assert (source.topic, source.partition, source.incarnation, source.offset) == (topic, 1, 3, 0)
 
 
+def test_every_field_of_a_message_arrives():
+    """The canonical event has all that its message had, and encodes to what the schema says."""
+    person = {"event_id": 'e"1', "user_id": "ü", "ts": NOW, "surface": "mail", "session_id": "s"}
+    shown = {"item_id": "a\\b", "decision_id": "d", "position": 3}
+    cases = {
+        "clicks": shown,
+        "purchases": shown | {"quantity": 2.0, "price": 2.5, "currency": "EUR"},
+        "impressions": shown,
+        "feedback": shown | {"kind": "play", "value": 0.5},
+        "requests": {"request_id": "r", "k": 7, "query": "q", "candidates": ["a"], "filters": {"c": "tea"}},
+    }
+    for topic, fields in cases.items():
+        (event,), routed = route(topic, person | fields | {"anonymous_id": "x", "unknown": [1]})
+        arrived = msgspec.json.decode(msgspec.json.encode(event))
+        assert arrived | person | fields == arrived, topic
+        (sent,) = (msgspec.json.decode(out.value) for outs in routed.by_partition.values() for out in outs)
+        assert sent.keys() <= {"type", "source", *person, *fields}, topic
+
+
 def test_one_message_about_several_items_becomes_several_events():
     """``item_ids`` gives one event each, told apart by their index."""
     events, _ = route(
