@@ -3,6 +3,7 @@
 import asyncio
 import itertools
 import time
+from collections import deque
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -11,6 +12,7 @@ from uuid import uuid4
 
 import msgspec
 import numpy as np
+from aiokafka import AIOKafkaProducer
 
 from schemas.events import decode_event
 from schemas.settings import (
@@ -26,6 +28,7 @@ from schemas.settings import (
 from schemas.signals import decode_block
 from schemas.topics import Topic
 from streams.app import wall_clock
+from streams.connection import client_options
 from streams.provision import provision
 from tests.faults.oracle import Sent
 from tests.faults.stored import stored
@@ -34,13 +37,33 @@ from tests.streams.clients.room import read, tail, write
 USERS, ITEMS, REQUEST_EVERY = 500, 40, 20
 NAMES_ITS_LIST = 0.5
 """Share of events of people with a list that are about an item of it, and name it."""
+AGAIN_WITHIN = 40
+"""A record that is written twice comes again within so many others."""
+PATIENCE_MS = 180_000
+"""Producers of the load outlast every fault: what they sent is acknowledged in the end, or the test fails."""
+
+Message = tuple[Topic, bytes, bytes]
+
+
+def patient_producer(kafka: KafkaSettings, *, idempotent: bool = True) -> Any:
+    """A producer that sends again until it is acknowledged by all; without idempotence some arrives twice."""
+    return AIOKafkaProducer(
+        **client_options(kafka),
+        acks="all",
+        enable_idempotence=idempotent,
+        linger_ms=5,
+        request_timeout_ms=PATIENCE_MS,
+    )
 
 
 async def deployment(broker: KafkaSettings, directory: Path) -> Settings:
-    """A deployment of its own, with topics and items: checkpoints often, decisions with their context."""
+    """A deployment of its own, with topics and items: checkpoints often, decisions with their context.
+
+    ``broker.partitions`` counts; its namespace and group do not.
+    """
     name = f"kill{uuid4().hex[:6]}"
     settings = Settings(
-        kafka=msgspec.structs.replace(broker, namespace=name, group=name, partitions=4),
+        kafka=msgspec.structs.replace(broker, namespace=name, group=name),
         users=UserSettings(checkpoint_seconds=0.5),
         lists=ListSettings(publish="requests"),
         policy=PolicySettings(context_share=1.0),
@@ -58,25 +81,47 @@ async def deployment(broker: KafkaSettings, directory: Path) -> Settings:
 
 
 class Generator:
-    """Writes unique events, in order per person: a share of them for each fault, and a trickle after it."""
+    """Writes unique events, in order per person: a share of them for each fault, and a trickle after it.
+
+    Parameters
+    ----------
+    again
+        Share of the records that are written twice, the second time behind later ones.
+    name
+        Begins the names of its events and people: generators beside each other have different ones.
+    """
 
     request_every = REQUEST_EVERY
 
-    def __init__(self, settings: Settings, seed: int) -> None:
+    def __init__(
+        self, settings: Settings, seed: int, *, again: float = 0.0, users: int = USERS, name: str = ""
+    ) -> None:
         self.settings = settings
         self.random = np.random.default_rng(seed)
         self.names = {t: settings.kafka.topic(t) for t in Topic}
-        self.sent = Sent()
+        self.sent = Sent(seed=seed)
         self.count = 0
+        self.newest: deque[Message] = deque(maxlen=1000)
+        self._name = name
+        self._again = again
+        self._users = users
+        self._late: dict[int, list[Message]] = {}
         self.share_written = asyncio.Event()
         self.lists: dict[str, tuple[str, list[str]]] = {}
         self.answered: set[str] = set()
 
-    def message(self) -> tuple[Topic, bytes, bytes]:
+    def twin(self, name: str) -> "Generator":
+        """Another one for the same deployment, with people of its own; what is sent and seen is shared."""
+        seed = int(self.random.integers(2**31))
+        twin = Generator(self.settings, seed, again=self._again, users=self._users, name=name)
+        twin.sent, twin.lists, twin.answered = self.sent, self.lists, self.answered
+        return twin
+
+    def message(self) -> Message:
         """The next message: a click, a purchase, or a request."""
         n, self.count = self.count, self.count + 1
         user = self.user()
-        body = {"event_id": f"e{n}", "user_id": user, "ts": self.time_of(n)}
+        body = {"event_id": f"{self._name}e{n}", "user_id": user, "ts": self.time_of(n)}
         if n % self.request_every == 0:
             self.sent.requests.add(body["event_id"])
             return Topic.REQUESTS, user.encode(), msgspec.json.encode(body | {"k": 5})
@@ -86,7 +131,7 @@ class Generator:
 
     def user(self) -> str:
         """Whose the next message is."""
-        return f"u{self.random.integers(USERS)}"
+        return f"{self._name}u{self.random.integers(self._users)}"
 
     def time_of(self, number: int) -> int:
         """The time that a message carries, ms."""
@@ -99,18 +144,51 @@ class Generator:
             return {"item_id": f"i{item}"}
         return {"item_id": items[int(place * len(items))], "decision_id": made}
 
-    async def write(self, producer: Any, count: int, seconds: float) -> None:
-        """An even share, then 20 a second until cancelled; one topic per person gives an order."""
+    async def write(self, producer: Any, count: int, seconds: float, *, rate: float = 20.0) -> None:
+        """An even share, then ``rate`` a second until cancelled; one topic per person gives an order."""
         started = time.monotonic()
         self.share_written.clear()
         for n in itertools.count():
             if n == count:
                 self.share_written.set()
-            topic, key, value = self.message()
-            await producer.send(self.names[topic], value, key=key)
-            due = n / count * seconds if n < count else seconds + (n - count) / 20
+            await self.send(producer, self.message())
+            due = n / count * seconds if n < count else seconds + (n - count) / rate
             if (ahead := due - (time.monotonic() - started)) > 0.01:
                 await asyncio.sleep(ahead)
+
+    async def send(self, producer: Any, message: Message) -> None:
+        """Append a message, and repeats of former ones whose turn it is."""
+        self.newest.append(message)
+        if self._again and self.random.random() < self._again:
+            at = self.count + int(self.random.integers(1, AGAIN_WITHIN))
+            self._late.setdefault(at, []).append(message)
+        await self._append(producer, message)
+        for again in self._late.pop(self.count, ()):
+            await self._append(producer, again)
+
+    async def _append(self, producer: Any, message: Message) -> None:
+        topic, key, value = message
+        try:
+            sent = await producer.send(self.names[topic], value, key=key)
+        except asyncio.CancelledError:  # while it waited for room: it was not taken
+            if message is self.newest[-1]:
+                event_id = msgspec.json.decode(value)["event_id"]
+                self.sent.interactions.pop(event_id, None)
+                self.sent.requests.discard(event_id)
+            raise
+        sent.add_done_callback(self._heard)
+
+    def _heard(self, sent: "asyncio.Future[Any]") -> None:
+        if sent.cancelled() or sent.exception() is not None:
+            self.sent.refused.append(repr(None if sent.cancelled() else sent.exception()))
+        else:
+            self.sent.acknowledged += 1
+
+    async def replay(self, producer: Any) -> int:
+        """Write the newest thousand messages once more, as somebody does who reads a file twice."""
+        for topic, key, value in list(self.newest):
+            await (await producer.send(self.names[topic], value, key=key))
+        return len(self.newest)
 
     async def see_lists(self) -> None:
         """Read what is recommended, for ever: people answer their newest list."""

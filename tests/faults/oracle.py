@@ -20,6 +20,7 @@ from schemas.settings import Settings
 from schemas.signals import SignalBlock, decode_block
 from schemas.topics import Topic
 from tests.faults.propensities import differ
+from tests.faults.report import note
 from tests.faults.stored import HISTORY, State, kept_of, stored
 from tests.models.users.plain import PlainShard, columns_as_rows, hashed
 from tests.streams.clients.room import read
@@ -66,10 +67,21 @@ class Findings:
 
 @dataclass
 class Sent:
-    """What the generator wrote: interaction ids with their people in order, and request ids."""
+    """What the generator wrote: interaction ids with their people in order, and request ids.
+
+    Attributes
+    ----------
+    acknowledged
+        Records that the broker acknowledged, repeats included.
+    refused
+        Records that it did not: the producer gave up.
+    """
 
     interactions: dict[str, str] = field(default_factory=dict)
     requests: set[str] = field(default_factory=set)
+    acknowledged: int = 0
+    refused: list[str] = field(default_factory=list)
+    seed: int = 0
 
 
 class Logged(NamedTuple):
@@ -96,7 +108,21 @@ async def judge(settings: Settings, sent: Sent) -> tuple[Findings, dict[str, int
     counts |= await _judge_lists(found, settings, events, sent)
     counts["propensities"] = _judge_propensities(found, events)
     found.fold_differs = _judge_learning(settings, blocks, sent)
-    return found, counts | {"blocks": len(blocks), "events_in_log": len(events)}
+    counts |= {"blocks": len(blocks), "events_in_log": len(events), "acknowledged": sent.acknowledged}
+    _tell(found, sent, counts)
+    return found, counts
+
+
+def _tell(found: Findings, sent: Sent, counts: dict[str, int]) -> None:
+    note(
+        "verdict",
+        seed=sent.seed,
+        sent=len(sent.interactions) + len(sent.requests),
+        lost=len(found.missing_events | found.signals_lost | found.unanswered),
+        doubled=len(found.signals_doubled | found.opened_twice),
+        wrong={kind: str(what)[:300] for kind, what in found.wrong().items()},
+        counts=counts,
+    )
 
 
 def _judge_signals(

@@ -26,7 +26,7 @@ class Worker:
         self, settings: Settings, directory: Path, verb: str = "stream", *, before: tuple[str, ...] = ()
     ) -> None:
         self._command = [*before, sys.executable, "-m", "deploy.cli", verb]
-        directory.mkdir(exist_ok=True)
+        directory.mkdir(exist_ok=True, parents=True)
         learner = msgspec.structs.replace(settings.learner, directory=str(directory / "snapshots"))
         self.file = directory / "settings.toml"
         own = msgspec.structs.replace(settings, learner=learner)
@@ -58,6 +58,10 @@ class Worker:
         except subprocess.TimeoutExpired:
             return None
         return self.ends[-1]
+
+    def pause(self) -> None:
+        """SIGSTOP."""
+        self.process.send_signal(signal.SIGSTOP)
 
     def kill(self) -> None:
         """SIGKILL."""

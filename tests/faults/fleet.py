@@ -1,0 +1,39 @@
+"""A fleet at the end of a test: everything worked off, drained, and judged."""
+
+import asyncio
+from time import monotonic
+from typing import Any
+
+from tests.faults.load import Generator, checkpointed, finished
+from tests.faults.oracle import judge
+from tests.faults.worker import Worker
+from tests.streams.clients.room import eventually
+
+
+async def serves_all(generator: Generator, seconds: float = 60.0) -> None:
+    """Return when every request sent until now has an answer: all partitions have an owner again."""
+    await eventually(lambda: generator.sent.requests)
+    asked, deadline = set(generator.sent.requests), monotonic() + seconds
+    while left := asked - generator.answered:
+        assert monotonic() < deadline, f"{len(left)} of {len(asked)} unanswered: {sorted(left)[:5]}"
+        await asyncio.sleep(0.05)
+
+
+async def worked_off(generator: Generator) -> None:
+    """Return when everything that was sent has its rows, its list, and its place in the state."""
+    await eventually(lambda: finished(generator), 240)
+    await eventually(lambda: checkpointed(generator), 60)  # told to end in a rebalance, nobody writes it
+
+
+async def settle(generator: Generator, workers: list[Worker]) -> tuple[dict[str, Any], dict[str, int]]:
+    """Wait until everything is worked off, drain who still runs, and judge: what is wrong, and counts."""
+    try:
+        await worked_off(generator)
+    finally:
+        running = [w for w in workers if w.runs]
+        ends = await asyncio.gather(*(asyncio.to_thread(w.stop) for w in running))
+    assert ends == [0] * len(running), "\n".join(w.log.read_text()[-2000:] for w in running)
+    assert generator.sent.refused == []
+    found, counts = await judge(generator.settings, generator.sent)
+    print(counts)
+    return found.wrong(), counts
