@@ -20,6 +20,16 @@ def get(port: int, path: str) -> tuple[int, str, bytes]:
             return error.code, error.headers["content-type"], error.read()
 
 
+def test_a_note_is_shown_and_keeps_the_process_ready() -> None:
+    """What it serves without is named beside the checks; only a check says that it is not ready."""
+    health = Health({"broker": lambda: None})
+    health.note("redis", lambda: "Redis does not answer")
+    assert health.readiness().ready
+    assert health.readiness().checks == {"broker": "ok", "redis": "Redis does not answer"}
+    health.add("partitions", lambda: "taken over")
+    assert not health.readiness().ready
+
+
 def test_operations_server_answers_probes() -> None:
     """Liveness does not ask the checks; readiness does, and turns with them."""
     state: dict[str, str | None] = {"why": "recovering: 3 of 4 partitions"}

@@ -14,12 +14,12 @@ from schemas.topics import Topic
 from streams.app import wall_clock
 from streams.kafka import idempotent_producer
 from tests.conftest import free_port
-from tests.faults.load import Generator, checkpointed, deployment, finished, in_background
+from tests.faults.fleet import serves_all, worked_off
+from tests.faults.load import Generator, deployment, in_background
 from tests.faults.oracle import judge
-from tests.faults.test_fleet import serves_all
 from tests.faults.watching import metrics
 from tests.faults.worker import Worker
-from tests.streams.clients.room import eventually, read
+from tests.streams.clients.room import read
 
 pytestmark = [pytest.mark.kafka, pytest.mark.slow, pytest.mark.timeout(600)]
 
@@ -36,12 +36,12 @@ class Skewed:
         self._producer = producer
         self._sent = 0
 
-    async def send(self, topic: str, value: bytes, *, key: bytes) -> None:
+    async def send(self, topic: str, value: bytes, *, key: bytes) -> Any:
         self._sent += 1
         off = (self._sent % 3 - 1) * HOUR_MS
         body = msgspec.json.decode(value)
         value = msgspec.json.encode(body | {"ts": body["ts"] + off})
-        await self._producer.send(topic, value, key=key, timestamp_ms=wall_clock() + off)
+        return await self._producer.send(topic, value, key=key, timestamp_ms=wall_clock() + off)
 
 
 class Clock:
@@ -132,8 +132,7 @@ async def test_a_jump_of_an_hour_moves_no_window_and_sheds_no_list(settings, wor
         await jump(worker, clock, generator, pause)
         await generator.share_written.wait()
         await serves_all(generator)
-    await eventually(lambda: finished(generator), 60)
-    await eventually(lambda: checkpointed(generator), 60)
+    await worked_off(generator)
     seen = metrics(settings.api.metrics_port)
     assert await asyncio.to_thread(worker.stop) == 0, worker.log.read_text()[-3000:]
     found, counts = await judge(settings, generator.sent)

@@ -11,9 +11,9 @@ import pytest
 from schemas.settings import ApiSettings, KafkaSettings, Settings
 from streams.kafka import idempotent_producer
 from tests.conftest import free_port
-from tests.faults.load import Generator, checkpointed, deployment, finished, in_background
+from tests.faults.fleet import serves_all, worked_off
+from tests.faults.load import Generator, deployment, in_background
 from tests.faults.oracle import judge
-from tests.faults.test_fleet import serves_all
 from tests.faults.watching import get, metrics, says
 from tests.faults.worker import Worker
 from tests.streams.clients.room import eventually
@@ -106,8 +106,7 @@ async def test_a_full_disk_costs_no_list_and_a_torn_snapshot_is_not_loaded(setti
         await asyncio.to_thread(worker.ready)
         await serves_all(generator)
         await eventually(lambda: newest(worker) > torn.name, 30)
-    await eventually(lambda: finished(generator), 60)
-    await eventually(lambda: checkpointed(generator), 60)
+    await worked_off(generator)
     assert await asyncio.to_thread(worker.stop) == 0, worker.log.read_text()[-3000:]
     said = worker.log.read_text()
     assert said.count("no snapshot is written") == 2, said[-3000:]  # once each time that it was full

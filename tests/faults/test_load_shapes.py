@@ -12,10 +12,10 @@ from schemas.settings import ApiSettings, KafkaSettings, Settings
 from schemas.topics import Topic
 from streams.kafka import idempotent_producer
 from tests.conftest import free_port
+from tests.faults.fleet import serves_all
 from tests.faults.load import Generator, checkpointed, deployment, finished, in_background
 from tests.faults.oracle import judge
 from tests.faults.shapes import Hot, Poison, letters
-from tests.faults.test_fleet import serves_all
 from tests.faults.watching import metrics, resident
 from tests.faults.worker import Worker
 from tests.streams.clients.room import eventually, read, write

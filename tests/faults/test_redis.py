@@ -6,6 +6,7 @@ import signal
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
+from time import monotonic
 
 import msgspec
 import pytest
@@ -19,6 +20,7 @@ from streams.view import list_key
 from tests.conftest import free_port, wait_for_port
 from tests.faults.load import Generator, deployment, finished, in_background
 from tests.faults.oracle import judge
+from tests.faults.report import note
 from tests.faults.watching import get, metrics, says
 from tests.faults.worker import Worker
 from tests.streams.clients.room import eventually, read
@@ -92,28 +94,33 @@ async def suffer(server: Server, settings: Settings) -> None:
     async def view_says(word: str) -> None:
         await eventually(lambda: word in says(settings, "redis"), 30)
 
+    async def recovers_from(fault: str) -> None:
+        ended = monotonic()
+        await view_says("ok")
+        note("fault", name=f"Redis {fault}", recovery_seconds=monotonic() - ended, fell=0)
+
     await view_says("ConnectionError")  # down at the start
     server.start()
-    await view_says("ok")
+    await recovers_from("late")
     server.kill()
     await view_says("ConnectionError")
     await eventually(lambda: get(settings.api.port, NOBODY)[0] == 404)
     assert b"redis.url" in get(settings.api.port, "/readyz")[1]
     assert get(settings.api.port, "/readyz")[0] == 200
     server.start()
-    await view_says("ok")
+    await recovers_from("killed, and empty")
     server.send(signal.SIGSTOP)
     await view_says("TimeoutError")
     server.send(signal.SIGCONT)
-    await view_says("ok")
+    await recovers_from("silent")
     with server.client() as client:
         client.config_set("maxmemory", "1")  # of bytes: nothing fits
         await view_says("OutOfMemoryError")
         client.config_set("maxmemory", "0")
-        await view_says("ok")
+        await recovers_from("full")
         client.flushall()
     await eventually(lambda: metrics(settings.api.metrics_port)["redis_view_losses_total"] >= 1)
-    await view_says("ok")
+    await recovers_from("flushed")
 
 
 async def test_events_and_lists_do_not_depend_on_redis(kafka, tmp_path, server, roles, short):
@@ -141,7 +148,8 @@ async def test_events_and_lists_do_not_depend_on_redis(kafka, tmp_path, server, 
     with server.client() as client:
 
         def held() -> bool:
-            return {key: client.hget(key, "list") for key in want} == want
+            complete = {key: client.hget(key, "list") for key in want} == want
+            return complete and client.dbsize() == len(want) + 1  # and the position
 
         await eventually(held, 30)
     seen = metrics(api.metrics_port)

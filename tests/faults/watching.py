@@ -48,3 +48,8 @@ def resident(pid: int) -> int:
 def descriptors(pid: int) -> int:
     """Open files and sockets of a process."""
     return len(list(Path(f"/proc/{pid}/fd").iterdir()))
+
+
+def threads(pid: int) -> int:
+    """Threads of a process."""
+    return len(list(Path(f"/proc/{pid}/task").iterdir()))

@@ -128,6 +128,38 @@ async def test_rows_of_the_former_epoch_change_no_figure_after_the_switch(settin
     assert after[0].epoch == 1
 
 
+def take_away(place: str) -> None:
+    Path(place).write_text("a file where the directory should be")
+
+
+def give_back(place: str) -> None:
+    Path(place).unlink()
+
+
+def files_in(place: str) -> int:
+    return len(list(Path(place).iterdir()))
+
+
+async def test_an_auditor_without_a_disk_reports_all_the_same(settings: Settings) -> None:
+    """A snapshot that cannot be written is told; the reports are made, and the next one that can be is."""
+    told: list[str] = []
+
+    class Facts(NullAuditObserver):
+        def on_snapshot_failed(self, reason: str) -> None:
+            told.append(reason)
+
+    await append(settings, log(NEUTRAL, 2_000))
+    place = settings.audit.directory
+    take_away(place)
+    made = await Auditor(settings, observer=Facts()).once()
+    assert await reports(settings) == list(made)
+    assert len(told) == 1
+    assert told[0].startswith(f"audit.directory: {place}: ")
+    give_back(place)
+    await Auditor(settings, observer=Facts()).once()
+    assert (len(told), files_in(place)) == (1, 1)
+
+
 async def test_a_snapshot_saves_reading_the_log_again(settings: Settings) -> None:
     """The second audit folds only what is new, and counts the same as one that reads everything."""
     await append(settings, log(NEUTRAL, 5_000))

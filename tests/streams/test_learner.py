@@ -1,5 +1,7 @@
 """The learner: slices change nothing, snapshots restore, damage is noticed, gaps stop it."""
 
+import resource
+
 import numpy as np
 import pytest
 
@@ -76,6 +78,22 @@ def test_only_the_newest_snapshots_are_kept(tmp_path):
     for offset in range(KEEP + 3):
         snapshots.write(offset, data)
     assert len(list(tmp_path.iterdir())) == KEEP
+
+
+def test_a_snapshot_that_finds_no_room_leaves_nothing_behind(tmp_path):
+    """Half a draft would take the room that the next one needs; the former snapshot stands."""
+    snapshots = Snapshots(tmp_path, "shop")
+    engine = learned(blocks_of(1, 30))
+    snapshots.write(1, engine.snapshot())
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (1000, hard))
+    try:
+        with pytest.raises(OSError, match="File too large"):
+            snapshots.write(2, engine.snapshot())
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+    assert [path.name for path in tmp_path.iterdir()] == [f"signals-{1:020d}.snapshot"]
+    assert snapshots.newest(Engine(EngineSettings())) == (1, [])
 
 
 def test_snapshots_of_another_deployment_are_not_taken(tmp_path):
