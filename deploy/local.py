@@ -56,12 +56,12 @@ async def run(
 
 
 def forgetful(settings: Settings, stack: ExitStack) -> Settings:
-    """Snapshots beside a log in memory: both end with this run, or the next one would miss its log."""
+    """Snapshots and models beside a log in memory: all end with this run, or the next would miss its log."""
     folder = stack.enter_context(TemporaryDirectory(prefix="streamwise-"))
     replace = msgspec.structs.replace
     return replace(
         settings,
-        learner=replace(settings.learner, directory=f"{folder}/snapshots"),
+        learner=replace(settings.learner, directory=f"{folder}/snapshots", arena=f"{folder}/arena"),
         audit=replace(settings.audit, directory=f"{folder}/audit"),
     )
 
@@ -71,7 +71,8 @@ def start(children: Supervisor, settings: Settings, say: Callable[[str], None]) 
     absent = absent_roles()
     say(f"broker: {settings.kafka.bootstrap}")
     say(f"settings, for other verbs: --settings {children.settings_file}")
-    roles = ["stream", "api", "encode", "audit", *(["view"] if settings.redis.url else [])]
+    learn = ["learn"] if settings.learner.mode == "shared" else []
+    roles = [*learn, "stream", "api", "encode", "audit", *(["view"] if settings.redis.url else [])]
     for role in roles:
         if role in absent:
             say(f"{role}: {absent[role]}")

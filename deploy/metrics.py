@@ -190,6 +190,16 @@ class StreamMetrics(Beats):
         self._snapshots = _histogram(registry, "snapshot_seconds", "Writing a snapshot.", WAIT_SECONDS)
         self._snapshot_size = _gauge(registry, "snapshot_bytes", "Size of the newest snapshot.")
         self._unwritten = _counter(registry, "failed_snapshots", "Snapshots that could not be written.")
+
+        self._publishing = _histogram(
+            registry, "models_publish_seconds", "Publishing a version of the models.", WAIT_SECONDS
+        )
+        self._published = _gauge(registry, "models_bytes", "Size of the newest version published.")
+        self._adopting = _histogram(
+            registry, "models_adopt_seconds", "Taking a published version over.", WORK_SECONDS
+        )
+        self._adopted = _gauge(registry, "models_offset", "Offset of the signals log in the models in use.")
+        self._age = _gauge(registry, "models_age_seconds", "Since the models in use were published.")
         place = ["topic", "partition"]
         self._behind = _gauge(registry, "consumer_lag_records", "Records that are not done yet.", place)
         self._stuck = _gauge(
@@ -263,6 +273,22 @@ class StreamMetrics(Beats):
     def on_snapshot_failed(self) -> None:
         """A snapshot could not be written."""
         self._unwritten.inc()
+
+    def on_published(self, offset: int, size: int, seconds: float) -> None:
+        """A version was published."""
+        del offset
+        self._published.set(size)
+        self._publishing.observe(seconds)
+
+    def on_adopted(self, offset: int, rows: int, seconds: float) -> None:
+        """A version was taken over."""
+        del rows
+        self._adopted.set(offset)
+        self._adopting.observe(seconds)
+
+    def on_models_age(self, seconds: float) -> None:
+        """The models in use are so old."""
+        self._age.set(seconds)
 
     def on_progress(self, topic: str, partition: int, lag: int, stuck_seconds: float) -> None:
         """A partition is so far behind, and stuck for so long."""

@@ -3,6 +3,7 @@
 from deploy.health import Check, Health
 from deploy.kernels import Kernels
 from streams.app import StreamApp
+from streams.learning import Learning
 
 MAX_LEARNER_LAG = 1000
 
@@ -21,6 +22,8 @@ def of_stream(app: StreamApp, kernels: Kernels) -> Health:
         return None if runtime.catalogue.caught_up.is_set() else "the catalogue is being read"
 
     def learner() -> str | None:
+        if runtime.models is not None:
+            return runtime.models.why()
         lag = runtime.learner.lag
         return None if lag < MAX_LEARNER_LAG else f"{lag} signals blocks are not learned yet"
 
@@ -31,6 +34,23 @@ def of_stream(app: StreamApp, kernels: Kernels) -> Health:
         "progress": runtime.stalls.why,
     }
     started = {name: once_started(check) for name, check in checks.items()}
+    if runtime.models is not None:  # what the start may be waiting for
+        started["learner"] = learner
     health = Health({"kernels": kernels.missing, **started})
     health.note("snapshots", once_started(lambda: runtime.learner.unwritten))
+    return health
+
+
+def of_learner(learning: Learning, kernels: Kernels) -> Health:
+    """Ready when kernels are compiled, learning keeps up, and what is learned is published."""
+
+    def learner() -> str | None:
+        lag = learning.lag
+        if lag is None:
+            return "starting"
+        return None if lag < MAX_LEARNER_LAG else f"{lag} signals blocks are not learned yet"
+
+    checks = {"learner": learner, "models": learning.why, "progress": learning.stalls.why}
+    health = Health({"kernels": kernels.missing, **checks})
+    health.note("snapshots", lambda: learning.unwritten)
     return health

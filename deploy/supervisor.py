@@ -1,7 +1,7 @@
 """All roles on this machine as child processes of one: started in order, watched, ended together.
 
-A role that its watchdog ended is started again; one that ends by itself in any other way is reported
-with the last thing it said.
+A role that its watchdog ended is started again, and so is a learner that was killed; one that ends by
+itself in any other way is reported with the last thing it said.
 No child outlives it, whatever ends it (``deploy.process.spawn``).
 """
 
@@ -80,8 +80,11 @@ class Supervisor:
         return gone
 
     def revive(self) -> dict[str, str]:
-        """Start the roles again that their watchdogs have ended; each with its last words."""
-        hung = {role for role, process in self.roles.items() if process.poll() == WATCHDOG_STATUS}
+        """Start the roles again that their watchdogs have ended; each with its last words.
+
+        A learner that was killed too: lists go on from its last models meanwhile.
+        """
+        hung = {role for role, process in self.roles.items() if _to_revive(role, process.poll())}
         said = {role: self.last_words(role) for role in sorted(hung)}
         for role in said:
             self.start(role, **self._variables[role])
@@ -118,6 +121,10 @@ class Supervisor:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.stop()
+
+
+def _to_revive(role: str, status: int | None) -> bool:
+    return status == WATCHDOG_STATUS or (role == "learn" and status is not None and status < 0)
 
 
 def to_toml(tree: Mapping[str, Any]) -> str:

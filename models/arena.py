@@ -1,5 +1,6 @@
 """Named growable arrays: one writer, any number of readers."""
 
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -55,19 +56,14 @@ class Arena:
         self.capacity = capacity
 
     def export(self, rows: int) -> dict[str, Array]:
-        """The first rows of every array, for a snapshot: what capacity was reserved does not show."""
+        """The first rows of every array (views): what capacity was reserved does not show."""
         self.reserve(rows)
         return {name: array[:rows] for name, array in self._arrays.items()}
 
-    def load(self, arrays: dict[str, Array]) -> None:
-        """Replace the content by what ``export`` gave."""
-        rows = len(next(iter(arrays.values()))) if arrays else 0
-        self.capacity = 0
-        for name, old in self._arrays.items():
-            self._arrays[name] = np.full((0, *old.shape[1:]), self._fill[name], old.dtype)
-        self.reserve(rows)
-        for name in self._arrays:
-            self._arrays[name][:rows] = arrays[name]
+    def adopt(self, arrays: Mapping[str, Array]) -> None:
+        """Hold these arrays, which ``export`` gave, instead of one's own: themselves, not copies."""
+        self._arrays = {name: arrays[name] for name in self._arrays}
+        self.capacity = min((len(array) for array in self._arrays.values()), default=0)
 
     def nbytes(self) -> int:
         """Bytes held."""

@@ -7,6 +7,7 @@ from typing import Any, Self
 import numpy as np
 import numpy.typing as npt
 
+from models import lending
 from models.bandit.click import ClickPosterior
 from models.bandit.purchase import PurchasePosterior
 from models.bandit.thompson import Thompson
@@ -21,7 +22,7 @@ from models.components.transitions import Transitions
 from models.contexts import Contexts
 from models.experiments import Experiment
 from models.explain import Reasons
-from models.fold import FoldLog, Rows
+from models.fold import FoldLog, Lent, Rows
 from models.fusion.candidates import Union
 from models.fusion.fusion import FIXED, Fusion, Opinions
 from models.fusion.head import Head
@@ -428,19 +429,64 @@ class Engine:
             Damaged, of another version, or learned with other features or factors.
         """
         parts, meta = unpack_parts(data, "engine", self.VERSION)
+        self._check_features(meta.get("features", list(self.fusion.feature_names)))
+        self._check_width(meta.get("factors"))
+        self.log.restore(parts["log"])
+        self._map_all()
+
+    def lend(self) -> Lent:
+        """All folds as they stand, for other processes to read: arrays are shown, not copied."""
+        lent = lending.lend(self.log)
+        mine = {
+            "factors": self.settings.factors,
+            "features": list(self.fusion.feature_names),
+            "experiment": self.experiment.name,
+        }
+        return Lent(lent.arrays, {**lent.values, **mine})
+
+    def snapshot_of(self, lent: Lent) -> bytes:
+        """What ``snapshot`` would have written when this engine lent that: for encoding on another thread."""
+        twin = type(self)(self.settings, experiment=self.experiment)
+        lending.adopt(twin.log, lent)
+        return twin.snapshot()
+
+    def adopt(self, lent: Lent) -> None:
+        """Read from now on what another engine lent, in place; ``learn`` is refused from then on.
+
+        Raises
+        ------
+        SnapshotError
+            Learned by another build, or with other features, factors, or another experiment.
+        """
+        self._check_features(lent.values["features"])
+        self._check_width(lent.values["factors"])
+        if (theirs := lent.values["experiment"]) != self.experiment.name:
+            ours_is = f"experiment.name = {self.experiment.name!r}"
+            raise SnapshotError(f"{ours_is}: the learner's is {theirs!r}: its policy switches are not ours")
+        if lending.adopt(self.log, lent):
+            self._map_new()
+        else:
+            self._map_all()
+
+    def _check_features(self, theirs: list[str]) -> None:
         ours = list(self.fusion.feature_names)
-        if (theirs := meta.get("features", ours)) != ours:
+        if theirs != ours:
             differ = sorted(set(theirs) ^ set(ours))
             raise SnapshotError(f"engine: learned with other features, {differ}: rebuild from the log")
-        if (width := meta.get("factors")) != self.settings.factors:
+
+    def _check_width(self, theirs: int | None) -> None:
+        if theirs != self.settings.factors:
             ours_is = f"engine.factors = {self.settings.factors}"
-            raise SnapshotError(f"{ours_is}: learned with {width}: set that, or rebuild from the log")
-        self.log.restore(parts["log"])
-        self._mapped = 1
-        self._map_new()
+            raise SnapshotError(f"{ours_is}: learned with {theirs}: set that, or rebuild from the log")
 
     def _opinions(self, contexts: Contexts, exclude: Bool, only: Union | None = None) -> Opinions:
         return self.scorer.opinions(contexts, exclude, (len(self.log.items), len(self.items)), only)
+
+    def _map_all(self) -> None:
+        """Give universe slots to all ids of a log that is not the one before."""
+        self.scorer.maps.part()
+        self._mapped = 1
+        self._map_new()
 
     def _map_new(self) -> None:
         """Give universe slots to ids that the log brought."""

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, fields, replace
-from typing import Any, Protocol, TypeVar, runtime_checkable
+from typing import Any, NamedTuple, Protocol, TypeVar, runtime_checkable
 
 import numpy as np
 import numpy.typing as npt
@@ -85,6 +85,28 @@ class Fold(Protocol):
         """64 bits that change whenever the state does."""
 
 
+class Lent(NamedTuple):
+    """A state that is shown, not copied: arrays that go on being used by whoever lent them."""
+
+    arrays: dict[str, npt.NDArray[Any]]
+    values: dict[str, Any]
+
+    def copied(self) -> "Lent":
+        """The same state, which nobody changes any more."""
+        return Lent({name: array.copy() for name, array in self.arrays.items()}, self.values)
+
+
+@runtime_checkable
+class Lender(Fold, Protocol):
+    """A fold whose state other processes can read without a copy."""
+
+    def lend(self, n_items: int) -> Lent:
+        """The whole state as it stands; arrays by fold slot have room for slots below ``n_items``."""
+
+    def adopt(self, lent: Lent) -> None:
+        """Become what ``lend`` gave, holding its arrays themselves."""
+
+
 class FoldLog:
     """Feeds blocks to folds: each row once, in order, with fold slots for item ids.
 
@@ -110,6 +132,7 @@ class FoldLog:
         self.folds = tuple(folds)
         self.high_water: dict[tuple[int, int], int] = {}
         self.rows_learned = 0
+        self.borrowed = False
 
     def learn(self, block: SignalBlock) -> Rows | None:
         """Apply what is new in a block; None if nothing is.
@@ -118,7 +141,11 @@ class FoldLog:
         ------
         CoverGapError
             The block starts above the high-water of its source; nothing was applied.
+        RuntimeError
+            The arrays are another process's: only that one learns.
         """
+        if self.borrowed:
+            raise RuntimeError("fold-log: its arrays are a learner's, who alone writes them: learn there")
         fresh = self._fresh(block)
         if fresh is None:
             return None
@@ -196,6 +223,7 @@ class FoldLog:
         for fold in self.folds:
             fold.restore(bytes(parts[fold.name]))
         self.items = Interner(meta["items"])
+        self.borrowed = False
         self.high_water = {(p, i): to for p, i, to in meta["high_water"]}
         self.rows_learned = meta["rows"]
 

@@ -71,6 +71,29 @@ class Interner:
         """Ids in many slots above 0, as bytes."""
         return self._index().strings.take(slots - np.int32(1))
 
+    def packed(self) -> Packed:
+        """All ids in slot order, from slot 1, as bytes (views)."""
+        strings = self._index().strings
+        return Packed.of_arrays(strings.data[: strings.start[-1]], strings.start)
+
+    def follow(self, ids: Packed) -> bool:
+        """Take the new ones of ids that begin with all of ours; False (and nothing done) if they do not.
+
+        Examples
+        --------
+        >>> items = Interner(["tea"])
+        >>> items.follow(Packed(["tea", "cup"])), items.lookup("cup"), items.follow(Packed(["pot"]))
+        (True, 2, False)
+        """
+        own = self.packed()
+        n, end = len(own), int(own.start[-1])
+        if len(ids) < n or not np.array_equal(ids.start[: n + 1], own.start):
+            return False
+        if not np.array_equal(ids.data[:end], own.data):
+            return False
+        self.intern_many(Packed.of_arrays(ids.data[end:], ids.start[n:] - end))
+        return True
+
     def _index(self) -> PackedIndex:
         """Bytes of all ids; made and kept up when they are asked for, for state blocks."""
         known = 1 + len(self._packed)

@@ -45,6 +45,12 @@ class SlotMaps:
         if self.universe_marks.stamp[slot] == DEAD:
             self.fold_marks.stamp[fold_slot] = DEAD
 
+    def part(self) -> None:
+        """Forget all fold slots: they mean other items from now on."""
+        self.item_of[:] = 0
+        self.fold_of[:] = 0
+        self.fold_marks = Marks()
+
     def set_live(self, slots: Int32, live: UInt8) -> None:
         """Mark items as listable or not."""
         stamp = np.where(live == 1, 0, DEAD).astype(np.int32)

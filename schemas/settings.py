@@ -273,8 +273,22 @@ class LearnerSettings(_Section, frozen=True, kw_only=True):
         Between two snapshots of the models.
     directory
         Of the snapshots.
+    mode
+        ``"inline"``: every event process learns by itself; ``"shared"``: ``streamwise learn`` does, once a
+        host, and event processes read its models in place.
+    publish_seconds
+        Between two versions of the shared models; longer where publishing takes more than 5 % of that.
+    wait_seconds
+        How long an event process waits at its start for shared models before it goes on without.
+    arena
+        Directory of the shared models, best in memory; empty: a folder of this deployment in ``/dev/shm``,
+        or beside the snapshots where there is none.
     """
 
+    mode: Literal["inline", "shared"] = "inline"
+    publish_seconds: Positive = 1.0
+    wait_seconds: Annotated[float, Meta(ge=0)] = 30.0
+    arena: str = ""
     max_lag_seconds: Positive = 30.0
     slice_ms: Positive = 4.0
     snapshot_seconds: Positive = 60.0

@@ -1,4 +1,4 @@
-"""The event process: intake and user agents as a Faust app, with the learner inside.
+"""The event process: intake and user agents as a Faust app, with the learner inside or its models mapped.
 
 ``create_app`` builds an app, ``serve`` runs one until it is told to stop or something in it fails.
 There is no module-level app, and nothing here reads the environment.
@@ -17,6 +17,7 @@ from mode import CrashingSupervisor
 from schemas.heartbeats import Heartbeat
 from schemas.settings import KafkaSettings, Settings
 from schemas.topics import Topic, topic_name
+from streams.arena import ArenaReader, directory
 from streams.catalogue import Catalogue
 from streams.clock import BrokerClock
 from streams.crash import CrashPoint
@@ -32,6 +33,7 @@ from streams.observer import NullObserver, StreamObserver
 from streams.pace import Pace
 from streams.partition import Tools
 from streams.ports import EngineLike
+from streams.shared import SharedModels
 from streams.signals import SignalsTail, SignalsWriter
 from streams.stall import CHECKPOINTS, Place, Stalls
 from streams.tasks import Tasks
@@ -84,6 +86,10 @@ class Runtime:
         self.started = self.draining = False
         self.writers: list[LogWriter] = []
         self.producer: Any = None
+        self.models: SharedModels | None = None
+        if settings.learner.mode == "shared":
+            reader = ArenaReader(directory(settings), settings.kafka.namespace)
+            self.models = SharedModels(engine, self.turn, reader, settings.learner, observer, clock)
 
     async def start(self) -> None:
         """Check the logs, open the producer, restore the learner, start the tasks."""
@@ -97,7 +103,7 @@ class Runtime:
         await connect(self.producer)
         if self.settings.health.heartbeat_seconds:
             await self.heart.beat(Heartbeat(0, self.clock()))  # what time is it?
-        self.learner = self._make_learner()
+        self.learner = await self._make_learner()
         self.catalogue = Catalogue(kafka, self.engine, self.turn)
         if "users" in self.roles:
             self.tasks.start(self.catalogue.run(), self.lists.run())
@@ -111,7 +117,8 @@ class Runtime:
         signals = topic_name(Topic.SIGNALS, self.settings.kafka.namespace), 0
 
         def positions() -> dict[Place, int]:
-            learned = {signals: self.learner.next_offset} if "learn" in self.roles else {}
+            inline = "learn" in self.roles and self.models is None
+            learned = {signals: self.learner.next_offset} if inline else {}
             return committed() | learned
 
         self.tasks.start(self.stalls.watch(self.settings.kafka, positions))
@@ -159,8 +166,11 @@ class Runtime:
             crash=self.crash,
         )
 
-    def _make_learner(self) -> Learner:
+    async def _make_learner(self) -> Learner | SharedModels:
         kafka, learner = self.settings.kafka, self.settings.learner
+        if self.models is not None:
+            await self.models.first()
+            return self.models
         snapshots = Snapshots(Path(learner.directory), kafka.namespace)
         offset, self.refused_snapshots = snapshots.newest(self.engine)
         for reason in self.refused_snapshots:

@@ -33,6 +33,10 @@ class Progress(Protocol):
     def lag(self) -> int:
         """Records between that and the end of the log."""
 
+    @property
+    def silent(self) -> float:
+        """Seconds since anything was heard of where the log ends."""
+
 
 class Guardrail:
     """Trusts a worker while everything older than the limit is folded.
@@ -66,15 +70,18 @@ class Guardrail:
         self._marks: deque[tuple[float, int]] = deque()
         self.trusted = True
 
-    def look(self, now: float, end: int, folded: int) -> float:
-        """Note where the log ends and how much of it is folded; returns how many seconds we are behind."""
+    def look(self, now: float, end: int, folded: int, silent: float = 0.0) -> float:
+        """Note where the log ends and how much of it is folded; returns how many seconds we are behind.
+
+        Whoever has not heard of the log for ``silent`` seconds is behind by these at least.
+        """
         while self._marks and folded >= self._marks[0][1]:
             self._marks.popleft()
         if end > (self._marks[-1][1] if self._marks else folded):
             if len(self._marks) == MARKS:
                 self._marks.pop()
             self._marks.append((now, end))
-        behind = now - self._marks[0][0] if self._marks else 0.0
+        behind = max(now - self._marks[0][0] if self._marks else 0.0, silent)
         if (behind <= self._limit) != self.trusted:
             self.trusted = not self.trusted
             self._policy.trust(self.trusted)
@@ -84,5 +91,5 @@ class Guardrail:
         """Look twice a second until cancelled."""
         while True:
             folded = learner.next_offset
-            self.look(clock(), folded + learner.lag, folded)
+            self.look(clock(), folded + learner.lag, folded, learner.silent)
             await asyncio.sleep(LOOK_SECONDS)

@@ -1,4 +1,4 @@
-"""The inline learner: folds the signals log on a thread of its own, a few milliseconds at a time.
+"""The learner: folds the signals log on a thread of its own, a few milliseconds at a time.
 
 Lists and folds share the engine's arrays, so a turn decides who works: the event loop takes its turn
 whenever it wants one, the learner learns a slice (``slice_ms``) and looks whether somebody waits.  At
@@ -11,7 +11,7 @@ import logging
 import os
 import threading
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
@@ -20,6 +20,7 @@ from typing import Protocol
 
 import numpy as np
 
+from models.fold import Lent
 from schemas.errors import CorruptBlockError, SnapshotError
 from schemas.settings import LearnerSettings
 from schemas.signals import Cover, SignalBlock
@@ -33,20 +34,28 @@ KEEP = 3
 """Snapshots kept: the newest may be damaged."""
 MAX_BACKLOG_BYTES = 64 << 20
 FIRST_SLICE = 64
+IDLE_SECONDS = 0.5
 VERSION = 2
 
 
-class Learns(Protocol):
+class Restores(Protocol):
+    """Whoever can become what a snapshot holds."""
+
+    def restore(self, data: Buffer) -> None:
+        """Become what ``snapshot`` wrote."""
+
+
+class Learns(Restores, Protocol):
     """What the learner needs of the engine."""
 
     def learn(self, block: SignalBlock) -> object:
         """Fold a block; what was folded before is skipped by its cover."""
 
-    def snapshot(self) -> bytes:
-        """All folds."""
+    def lend(self) -> Lent:
+        """All folds as they stand."""
 
-    def restore(self, data: Buffer) -> None:
-        """Become what ``snapshot`` wrote."""
+    def snapshot_of(self, lent: Lent) -> bytes:
+        """All folds as they stood when they were lent."""
 
 
 class Turn:
@@ -111,7 +120,7 @@ class Snapshots:
             old.unlink()
         return path
 
-    def newest(self, learner: Learns) -> tuple[int, list[str]]:
+    def newest(self, learner: Restores) -> tuple[int, list[str]]:
         """Restore the newest valid snapshot.
 
         Returns
@@ -127,7 +136,7 @@ class Snapshots:
                 refused.append(f"{path}: {error}")
         return 0, refused
 
-    def read(self, path: Path, learner: Learns) -> int:
+    def read(self, path: Path, learner: Restores) -> int:
         """Restore one snapshot; the offset of the next block.
 
         Raises
@@ -167,8 +176,9 @@ class Learner:
     ----------
     tail
         Begins at the offset that ``Snapshots.newest`` returned.
-    on_failure
-        Called (on the event loop) when a fold or the log fails: a cover gap stops the worker.
+    between
+        Called on the thread between two blocks, at least every ``IDLE_SECONDS``, with the offset of the next
+        block and the end of the log: the learner as a process of its own publishes then.
     """
 
     def __init__(
@@ -179,8 +189,10 @@ class Learner:
         snapshots: Snapshots,
         settings: LearnerSettings,
         observer: StreamObserver,
+        between: Callable[[int, int], None] | None = None,
     ) -> None:
         self._engine = engine
+        self._between = between
         self._turn = turn
         self._tail = tail
         self._snapshots = snapshots
@@ -221,6 +233,11 @@ class Learner:
             await asyncio.to_thread(thread.join, 10.0)
 
     @property
+    def silent(self) -> float:
+        """Seconds since the learner was heard of: it is in this process."""
+        return 0.0
+
+    @property
     def lag(self) -> int:
         """Blocks of the log that are not folded yet."""
         return max(0, self._tail.end - self.next_offset)
@@ -229,16 +246,23 @@ class Learner:
         due = perf_counter() + self._settings.snapshot_seconds
         try:
             while not self._stop.is_set():
-                self._ready.wait(0.5)
+                self._ready.wait(IDLE_SECONDS)
                 self._ready.clear()
+                self._pass_on()
                 while self._queue and not self._stop.is_set():
                     self._fold(self._queue.popleft())
-                if perf_counter() >= due:
-                    self.snapshot()
-                    due = perf_counter() + self._settings.snapshot_seconds
+                    self._pass_on()
+                    if perf_counter() >= due:
+                        self.snapshot()
+                        due = perf_counter() + self._settings.snapshot_seconds
             self.snapshot()
         except Exception as error:  # noqa: BLE001  whatever a fold raises must reach the event loop, which stops
             self._error = error
+
+    def _pass_on(self) -> None:
+        """What is learned, to whoever waits for it; not before we know where the log ends."""
+        if self._between is not None and self._tail.reading:
+            self._between(self.next_offset, self._tail.end)
 
     def _fold(self, located: Located) -> None:
         try:
@@ -275,7 +299,8 @@ class Learner:
             return
         started = perf_counter()
         with self._turn.patient(self._pause):
-            data, offset = self._engine.snapshot(), self.next_offset
+            lent, offset = self._engine.lend().copied(), self.next_offset
+        data = self._engine.snapshot_of(lent)  # lists wait for the copy, not for this
         try:
             self._snapshots.write(offset, data)
         except OSError as error:

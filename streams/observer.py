@@ -45,6 +45,15 @@ class StreamObserver(Protocol):
     def on_snapshot_failed(self) -> None:
         """A snapshot could not be written; it is tried again at the next interval."""
 
+    def on_published(self, offset: int, size: int, seconds: float) -> None:
+        """The learner published a version of the models, of the log up to ``offset``."""
+
+    def on_adopted(self, offset: int, rows: int, seconds: float) -> None:
+        """An event process took a version over; ``seconds`` of work."""
+
+    def on_models_age(self, seconds: float) -> None:
+        """The models that lists are made of were published so long ago."""
+
     def on_progress(self, topic: str, partition: int, lag: int, stuck_seconds: float) -> None:
         """A partition is ``lag`` records behind; it is stuck for so long (0: it is not)."""
 
@@ -95,6 +104,15 @@ class NullObserver:
         """Ignore."""
 
     def on_snapshot_failed(self) -> None:
+        """Ignore."""
+
+    def on_published(self, offset: int, size: int, seconds: float) -> None:
+        """Ignore."""
+
+    def on_adopted(self, offset: int, rows: int, seconds: float) -> None:
+        """Ignore."""
+
+    def on_models_age(self, seconds: float) -> None:
         """Ignore."""
 
     def on_progress(self, topic: str, partition: int, lag: int, stuck_seconds: float) -> None:

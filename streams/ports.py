@@ -3,6 +3,7 @@
 from collections.abc import Iterable, Sequence
 from typing import Any, Protocol
 
+from models.fold import Lent
 from models.requests import ListRequest
 from models.users.applied import Applied
 from models.users.shard import UserShard
@@ -50,8 +51,14 @@ class EngineLike(Protocol):
     def unembed(self, item_ids: Iterable[str]) -> None:
         """Know no vectors of these items any more."""
 
-    def snapshot(self) -> bytes:
-        """All folds."""
+    def lend(self) -> Lent:
+        """All folds as they stand: arrays are shown, not copied."""
+
+    def adopt(self, lent: Lent) -> None:
+        """Read from now on what another engine lent."""
+
+    def snapshot_of(self, lent: Lent) -> bytes:
+        """All folds as they stood when they were lent."""
 
     def restore(self, data: Buffer) -> None:
         """Become what ``snapshot`` wrote."""

@@ -72,6 +72,7 @@ class SignalsTail:
         self._offset = offset
         self._tp = TopicPartition(topic_name(Topic.SIGNALS, kafka.namespace), 0)
         self.end = offset
+        self.reading = False  # whether ``end`` is the log's
 
     async def blocks(self) -> AsyncIterator[list[Located]]:
         """Runs of blocks as they come; an empty run when a second passed without one."""
@@ -85,6 +86,7 @@ class SignalsTail:
         await connect(consumer)
         try:
             await self._seek(consumer)
+            self.reading = True
             while True:
                 try:
                     got = await consumer.getmany(self._tp, timeout_ms=1000, max_records=RECORDS_AT_ONCE)

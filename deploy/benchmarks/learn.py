@@ -55,7 +55,7 @@ def fold_halves(blocks: list[SignalBlock], rate: float = 0.0) -> tuple[float, fl
     engine, _ = new_engine()
     budget = engine.factors.budget
     if rate:
-        _rehearse(engine, blocks[0], rate)
+        rehearse(engine, blocks[0], rate)
     half = len(blocks) // 2
     _fold(engine, blocks[:half])
     before = engine.log.rows_learned
@@ -63,7 +63,7 @@ def fold_halves(blocks: list[SignalBlock], rate: float = 0.0) -> tuple[float, fl
     return 1e6 * spent / max(engine.log.rows_learned - before, 1), budget.share
 
 
-def _rehearse(engine: Engine, block: SignalBlock, rate: float) -> None:
+def rehearse(engine: Engine, block: SignalBlock, rate: float) -> None:
     """Three minutes of the rate, for the budget alone."""
     n = len(block.interactions)
     for begin in range(0, int(180 * rate), n):

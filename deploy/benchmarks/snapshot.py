@@ -48,13 +48,18 @@ def run(args: BenchArgs) -> BenchResult:
 def learned(items: int, rows: int, seed: int) -> Engine:
     """An engine that has learned a Zipf-like stream: each item near those with numbers close to its own."""
     engine = Engine(EngineSettings(gradient_rows_per_second=1.0), seed=seed)
+    teach(engine, items, 0, rows, seed)
+    return engine
+
+
+def teach(engine: Engine, items: int, first: int, rows: int, seed: int) -> None:
+    """More of the stream, from its row ``first`` on."""
     names = tuple(f"item-{i:07d}" for i in range(items))
     rng = np.random.default_rng(seed)
-    for begin in range(0, rows, BLOCK_ROWS):
-        n = min(BLOCK_ROWS, rows - begin)
+    for begin in range(first, first + rows, BLOCK_ROWS):
+        n = min(BLOCK_ROWS, first + rows - begin)
         cover = Cover(0, 0, begin - 1, begin + n - 1)
         engine.learn(SignalBlock(cover=cover, items=names, interactions=_rows(items, begin, n, rng)))
-    return engine
 
 
 def _rows(items: int, begin: int, n: int, rng: np.random.Generator) -> InteractionRows:

@@ -4,9 +4,10 @@ import functools
 import os
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import click
+import msgspec
 
 from deploy.config import load
 from schemas.settings import Settings
@@ -15,6 +16,21 @@ SETTINGS_VARIABLE = "STREAMWISE_SETTINGS"
 
 as_json = click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
 dry_run = click.option("--dry-run", is_flag=True, help="Say what would be done, and do nothing.")
+
+
+learner = click.option(
+    "--learner",
+    type=click.Choice(["inline", "shared"]),
+    help="Learn in each event process, or once a host ('streamwise learn'); default: learner.mode.",
+)
+
+
+def with_learner(settings: Settings, mode: Literal["inline", "shared"] | None) -> Settings:
+    """The settings, with what ``--learner`` says."""
+    if mode is None:
+        return settings
+    replace = msgspec.structs.replace
+    return replace(settings, learner=replace(settings.learner, mode=mode))
 
 
 def with_settings(function: Callable[..., Any]) -> Callable[..., Any]:

@@ -13,7 +13,7 @@ from typing import Final
 import numpy as np
 
 from models.arena import Arena
-from models.fold import Rows
+from models.fold import Lent, Rows
 from models.jit import kernel
 from schemas.signals import Float32, Float64, Int32, Int64, Kind, UInt8, UInt64
 from schemas.snapshots import checksum, pack, unpack
@@ -129,17 +129,24 @@ class RewardCounts:
         """``θ_k``: the probability that slot ``k`` is looked at, relative to slot 0, shape (256,)."""
         return np.array([_examined(self.places, k) for k in range(POSITIONS)])
 
-    def snapshot(self) -> bytes:
+    def lend(self, n_items: int) -> Lent:
         """All counts."""
-        arrays = {**self.arena.export(self.rows), "total": self.total, "places": self.places}
-        return pack(self.name, self.VERSION, arrays)
+        arrays = {**self.arena.export(n_items), "total": self.total, "places": self.places}
+        return Lent(arrays, {"rows": self.rows})
+
+    def adopt(self, lent: Lent) -> None:
+        """Become what ``lend`` gave."""
+        self.total, self.places = lent.arrays["total"], lent.arrays["places"]
+        self.arena.adopt(lent.arrays)
+        self.rows = lent.values.get("rows", self.arena.capacity)
+
+    def snapshot(self) -> bytes:
+        """The same; how many rows are used shows in their number."""
+        return pack(self.name, self.VERSION, self.lend(self.rows).arrays)
 
     def restore(self, data: bytes) -> None:
         """Become what ``snapshot`` wrote."""
-        arrays, _ = unpack(data, self.name, self.VERSION)
-        self.total, self.places = arrays.pop("total"), arrays.pop("places")
-        self.rows = len(arrays["last"])
-        self.arena.load(arrays)
+        self.adopt(Lent(*unpack(data, self.name, self.VERSION)))
 
     def checksum(self) -> int:
         """Of the snapshot."""

@@ -1,9 +1,10 @@
 """Sequence factors: an online asymmetric factor model of the next item given the recent ones."""
 
 from dataclasses import dataclass
-from typing import Final
+from typing import Any, Final
 
 import numpy as np
+import numpy.typing as npt
 
 from models.arena import Arena
 from models.components.base import Queries, ban
@@ -12,7 +13,7 @@ from models.components.nearest import Cells, InvertedFile, follow
 from models.components.selecting import select
 from models.components.transitions import ignored
 from models.counter_random import GOLDEN, finalise, unit
-from models.fold import Rows
+from models.fold import Lent, Rows
 from models.jit import fast_kernel, kernel
 from schemas.signals import Float32, Float64, Int32, Int64, UInt8, UInt64
 from schemas.snapshots import checksum, pack, unpack
@@ -154,20 +155,35 @@ class Factors:
         _scores(self.vectors(queries), self.arena["q"], self.arena["bias"], start, item, out)
         return out
 
+    def lend(self, n_items: int) -> Lent:
+        """Tables, step sizes, cells, and the state of the sampler and of the budget."""
+        self.reserve(n_items)
+        return Lent({**self._tables(n_items), **self.index.lend(n_items)}, {})
+
+    def adopt(self, lent: Lent) -> None:
+        """Become what ``lend`` gave."""
+        self._take(lent.arrays)
+        self.index.adopt(lent.arrays)
+
     def snapshot(self) -> bytes:
-        """Tables, step sizes and the state of the sampler and of the budget."""
-        arrays = self.arena.export(int(self.known[0]) + 1)
-        own = {"random": self.random, "known": self.known, "budget": self.budget.state}
-        return pack(self.name, self.VERSION, {**arrays, **own, **self.index.export()})
+        """The same, up to the highest slot that has an event."""
+        arrays = self._tables(int(self.known[0]) + 1)
+        return pack(self.name, self.VERSION, {**arrays, **self.index.export()})
 
     def restore(self, data: bytes) -> None:
         """Become what ``snapshot`` wrote."""
         arrays, _ = unpack(data, self.name, self.VERSION)
-        self.random, self.known = arrays.pop("random"), arrays.pop("known")
-        self.budget.state = arrays.pop("budget")
+        self._take(arrays)
         self.index.load(arrays)
-        self.arena.load(arrays)
-        self.filled = int(self.known[0]) + 1
+
+    def _tables(self, n_items: int) -> dict[str, npt.NDArray[Any]]:
+        own = {"random": self.random, "known": self.known, "budget": self.budget.state}
+        return {**self.arena.export(n_items), **own}
+
+    def _take(self, arrays: dict[str, npt.NDArray[Any]]) -> None:
+        self.random, self.known, self.budget.state = arrays["random"], arrays["known"], arrays["budget"]
+        self.arena.adopt(arrays)
+        self.filled = self.arena.capacity
 
     def checksum(self) -> int:
         """Of the snapshot."""

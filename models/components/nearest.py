@@ -132,8 +132,26 @@ class InvertedFile:
         own = (self.centroids, self.used, self.members, self.cell, self.place)
         return sum(a.nbytes for a in own)
 
+    def lend(self, n_items: int) -> dict[str, npt.NDArray[Any]]:
+        """Arrays as they stand, which ``adopt`` takes."""
+        self.reserve(n_items)
+        return {
+            "cells_centroids": self.centroids,
+            "cells_used": self.used,
+            "cells_members": self.members,
+            "cells_cell": self.cell[:n_items],
+            "cells_place": self.place[:n_items],
+            "cells_clock": self.clock,
+        }
+
+    def adopt(self, arrays: dict[str, npt.NDArray[Any]]) -> None:
+        """Hold the arrays that ``lend`` gave."""
+        self.centroids, self.used = arrays["cells_centroids"], arrays["cells_used"]
+        self.members, self.clock = arrays["cells_members"], arrays["cells_clock"]
+        self.cell, self.place = arrays["cells_cell"], arrays["cells_place"]
+
     def export(self) -> dict[str, npt.NDArray[Any]]:
-        """Arrays for a snapshot."""
+        """Arrays for a snapshot: nothing that follows from the rest."""
         n = int(self.clock[0])
         used = self.used[:n].copy()
         lists = [self.members[c, : used[c]] for c in range(n)]

@@ -64,16 +64,16 @@ class NeighbourPool:
         return self.rows.nbytes() + self.entries.nbytes()
 
     def export(self, n_items: int) -> dict[str, npt.NDArray[Any]]:
-        """Arrays for a snapshot."""
+        """All arrays: rows of so many slots, entries in use."""
         rows = {f"row_{k}": a for k, a in self.rows.export(n_items).items()}
         entries = {f"entry_{k}": a for k, a in self.entries.export(int(self.top[0])).items()}
         return {**rows, **entries, "free": self.free, "top": self.top, "random": self.random}
 
-    def load(self, arrays: dict[str, npt.NDArray[Any]]) -> None:
-        """Replace the content by what ``export`` gave."""
+    def adopt(self, arrays: dict[str, npt.NDArray[Any]]) -> None:
+        """Hold the arrays that ``export`` gave."""
         self.free, self.top, self.random = arrays["free"], arrays["top"], arrays["random"]
-        self.rows.load({k.removeprefix("row_"): a for k, a in arrays.items() if k.startswith("row_")})
-        self.entries.load({k.removeprefix("entry_"): a for k, a in arrays.items() if k.startswith("entry_")})
+        self.rows.adopt({k.removeprefix("row_"): a for k, a in arrays.items() if k.startswith("row_")})
+        self.entries.adopt({k.removeprefix("entry_"): a for k, a in arrays.items() if k.startswith("entry_")})
 
 
 @kernel

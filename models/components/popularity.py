@@ -6,7 +6,7 @@ import numpy as np
 
 from models.arena import Arena
 from models.components.base import Queries, ban
-from models.fold import Rows
+from models.fold import Lent, Rows
 from models.jit import inner_kernel, kernel
 from schemas.signals import Float32, Float64, Int32, Int64
 from schemas.snapshots import checksum, pack, unpack
@@ -121,21 +121,26 @@ class Popularity:
         counts: Float64 = self.arena["count"]
         return counts
 
-    def snapshot(self) -> bytes:
+    def lend(self, n_items: int) -> Lent:
         """Keys, counts and top lists."""
-        arrays = self.arena.export(int(self.clock[1]) + 1)
-        return pack(
-            self.name,
-            self.VERSION,
-            {**arrays, "clock": self.clock, "fresh": self.fresh, "top": self.top, "filled": self.filled},
-        )
+        arrays = self.arena.export(n_items)
+        arrays |= {"clock": self.clock, "fresh": self.fresh, "top": self.top, "filled": self.filled}
+        return Lent(arrays, {})
+
+    def adopt(self, lent: Lent) -> None:
+        """Become what ``lend`` gave."""
+        arrays = lent.arrays
+        self.clock, self.fresh = arrays["clock"], arrays["fresh"]
+        self.top, self.filled = arrays["top"], arrays["filled"]
+        self.arena.adopt(arrays)
+
+    def snapshot(self) -> bytes:
+        """The same, up to the highest slot that has an event."""
+        return pack(self.name, self.VERSION, self.lend(int(self.clock[1]) + 1).arrays)
 
     def restore(self, data: bytes) -> None:
         """Become what ``snapshot`` wrote."""
-        arrays, _ = unpack(data, self.name, self.VERSION)
-        self.clock, self.fresh = arrays.pop("clock"), arrays.pop("fresh")
-        self.top, self.filled = arrays.pop("top"), arrays.pop("filled")
-        self.arena.load(arrays)
+        self.adopt(Lent(*unpack(data, self.name, self.VERSION)))
 
     def checksum(self) -> int:
         """Of the snapshot."""

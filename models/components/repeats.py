@@ -8,7 +8,7 @@ from models.arena import Arena
 from models.components.base import Queries, ban
 from models.components.selecting import select
 from models.components.transitions import ignored
-from models.fold import Rows
+from models.fold import Lent, Rows
 from models.jit import kernel
 from schemas.signals import Float32, Float64, Int32, UInt8
 from schemas.snapshots import checksum, pack, unpack
@@ -101,24 +101,25 @@ class Repeats:
         )
         return start, item, value
 
-    def snapshot(self) -> bytes:
+    def lend(self, n_items: int) -> Lent:
         """Rates by bin and by item."""
-        arrays = self.arena.export(self.high)
-        arrays["seen"] = np.zeros(self.high, np.int64)
-        return pack(
-            self.name,
-            self.VERSION,
-            {**arrays, "bin_trials": self.trials, "bin_hits": self.hits, "share": self.share},
-            {"high": self.high},
-        )
+        own = {"bin_trials": self.trials, "bin_hits": self.hits, "share": self.share}
+        return Lent({**self.arena.export(n_items), **own}, {"high": self.high})
+
+    def adopt(self, lent: Lent) -> None:
+        """Become what ``lend`` gave."""
+        arrays = lent.arrays
+        self.trials, self.hits, self.share = arrays["bin_trials"], arrays["bin_hits"], arrays["share"]
+        self.arena.adopt(arrays)
+        self.high = lent.values["high"]
+
+    def snapshot(self) -> bytes:
+        """The same, up to the highest slot of any history."""
+        return pack(self.name, self.VERSION, *self.lend(self.high))
 
     def restore(self, data: bytes) -> None:
         """Become what ``snapshot`` wrote."""
-        arrays, meta = unpack(data, self.name, self.VERSION)
-        self.trials, self.hits = arrays.pop("bin_trials"), arrays.pop("bin_hits")
-        self.share = arrays.pop("share")
-        self.arena.load(arrays)
-        self.high = meta["high"]
+        self.adopt(Lent(*unpack(data, self.name, self.VERSION)))
 
     def checksum(self) -> int:
         """Of the snapshot."""

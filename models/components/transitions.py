@@ -1,16 +1,15 @@
 """Item-to-item transitions: who came after (and before) whom, at several reaches in time at once."""
 
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Final
 
 import numpy as np
-import numpy.typing as npt
 
 from models.components.base import Queries, ban
 from models.components.minifloat import UInt16, decode
 from models.components.neighbours import SLACK, NeighbourPool, Pool, fade, heaviest_of, make, place_of, put
 from models.components.selecting import BUCKETS, best_first, bucket, clear, key_of, limit_of
-from models.fold import Rows
+from models.fold import Lent, Rows
 from models.jit import fast_kernel, kernel
 from schemas.signals import Float32, Float64, Int32, Int64, UInt8, UInt64
 from schemas.snapshots import checksum, pack, unpack
@@ -112,7 +111,7 @@ class Transitions:
         n = len(queries)
         items = np.zeros((n, self.width, k), np.int32)
         values = np.zeros((n, self.width, k), np.float32)
-        self.pool.reserve(queries.n_items)
+        self.pool.rows.reserve(queries.n_items)
         memo = self._reach(queries)
         stamp = queries.marks.take(n, queries.n_items)
         _top(
@@ -128,7 +127,7 @@ class Transitions:
     def scores(self, queries: Queries, start: Int32, item: Int32) -> Float32:
         """Scores of given items, and their logarithms."""
         out = np.zeros((len(item), 2 * self.width), np.float32)
-        self.pool.reserve(queries.n_items)
+        self.pool.rows.reserve(queries.n_items)
         memo = self._reach(queries)
         _gather(memo.start, memo.item, memo.value, start, item, self._scratch(queries.n_items), out)
         return out
@@ -184,25 +183,29 @@ class Transitions:
             Of the newest items of each history, shape (m, WINDOW).
         """
         r, e = self.pool.rows, self.pool.entries
-        self.pool.reserve(1 + max(int(target.max(initial=0)), int(item.max(initial=0))))
+        self.pool.rows.reserve(1 + max(int(target.max(initial=0)), int(item.max(initial=0))))
         pool = (r["begin"], r["used"], e["id"], e["weight"])
         out = np.zeros((len(target), WINDOW))
         _shares_of(start, item, gap, people, target, self.read, self.time, pool, r["out"], out)
         return out
 
-    def snapshot(self) -> bytes:
+    def lend(self, n_items: int) -> Lent:
         """All rows."""
-        return pack(self.name, self.VERSION, self._export(), {"high": self.high})
+        return Lent(self.pool.export(n_items), {"high": self.high})
 
-    def _export(self) -> dict[str, npt.NDArray[Any]]:
-        return self.pool.export(self.high)
+    def adopt(self, lent: Lent) -> None:
+        """Become what ``lend`` gave."""
+        self.pool.adopt(lent.arrays)
+        self.high = lent.values["high"]
+        self._memo = None
+
+    def snapshot(self) -> bytes:
+        """The same, up to the highest slot that was seen."""
+        return pack(self.name, self.VERSION, *self.lend(self.high))
 
     def restore(self, data: bytes) -> None:
         """Become what ``snapshot`` wrote."""
-        arrays, meta = unpack(data, self.name, self.VERSION)
-        self.pool.load(arrays)
-        self.high = meta["high"]
-        self._memo = None
+        self.adopt(Lent(*unpack(data, self.name, self.VERSION)))
 
     def checksum(self) -> int:
         """Of the snapshot."""

@@ -4,7 +4,7 @@ from typing import Final
 
 import numpy as np
 
-from models.fold import Rows
+from models.fold import Lent, Rows
 from models.jit import fast_kernel
 from schemas.signals import Float32, Float64, Int32, UInt8
 from schemas.snapshots import checksum, pack, unpack
@@ -69,15 +69,23 @@ class Head:
         w = self.weights
         return np.asarray(w[0] + w[1 + maturity] + w[2 + len(MATURITY) + gap])
 
-    def snapshot(self) -> bytes:
+    def lend(self, n_items: int) -> Lent:  # noqa: ARG002  nothing here is by item
         """Weights and their covariances."""
         arrays = {"weights": self.weights, "covariance": self.covariance}
-        return pack(self.name, self.VERSION, arrays, {"probes": self.probes, "names": list(self.names)})
+        return Lent(arrays, {"probes": self.probes, "names": list(self.names)})
+
+    def adopt(self, lent: Lent) -> None:
+        """Become what ``lend`` gave."""
+        self.weights, self.covariance = lent.arrays["weights"], lent.arrays["covariance"]
+        self.probes = lent.values["probes"]
+
+    def snapshot(self) -> bytes:
+        """The same."""
+        return pack(self.name, self.VERSION, *self.lend(0))
 
     def restore(self, data: bytes) -> None:
         """Become what ``snapshot`` wrote."""
-        arrays, meta = unpack(data, self.name, self.VERSION)
-        self.weights, self.covariance, self.probes = arrays["weights"], arrays["covariance"], meta["probes"]
+        self.adopt(Lent(*unpack(data, self.name, self.VERSION)))
 
     def checksum(self) -> int:
         """Of the snapshot."""

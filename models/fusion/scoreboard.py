@@ -7,7 +7,7 @@ from typing import Final
 
 import numpy as np
 
-from models.fold import Rows
+from models.fold import Lent, Rows
 from models.jit import kernel
 from schemas.signals import Float32, Float64, Int16
 from schemas.snapshots import checksum, pack, unpack
@@ -66,21 +66,24 @@ class Scoreboard:
         """Probes scored so far."""
         return int(self.weight[1])
 
-    def snapshot(self) -> bytes:
+    def lend(self, n_items: int) -> Lent:  # noqa: ARG002  nothing here is by item
         """Sums and weights."""
-        arrays = {
-            "recent": self.recent,
-            "total": self.total,
-            "weight": self.weight,
-            "agreement": self.agreement,
-        }
-        return pack(self.name, self.VERSION, arrays)
+        names = ("recent", "total", "weight", "agreement")
+        return Lent({name: getattr(self, name) for name in names}, {})
 
-    def restore(self, data: bytes) -> None:
-        """Become what ``snapshot`` wrote; older builds wrote no overlaps."""
-        arrays, _ = unpack(data, self.name, self.VERSION)
+    def adopt(self, lent: Lent) -> None:
+        """Become what ``lend`` gave; older builds knew no overlaps."""
+        arrays = lent.arrays
         self.recent, self.total, self.weight = arrays["recent"], arrays["total"], arrays["weight"]
         self.agreement = arrays.get("agreement", np.zeros((len(self.recent), 2)))
+
+    def snapshot(self) -> bytes:
+        """The same."""
+        return pack(self.name, self.VERSION, self.lend(0).arrays)
+
+    def restore(self, data: bytes) -> None:
+        """Become what ``snapshot`` wrote."""
+        self.adopt(Lent(*unpack(data, self.name, self.VERSION)))
 
     def checksum(self) -> int:
         """Of the snapshot."""

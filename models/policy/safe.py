@@ -10,7 +10,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from models.arena import Arena
-from models.fold import Rows
+from models.fold import Lent, Rows
 from models.fusion.scored import ScoredLists
 from models.jit import kernel
 from schemas.signals import Float32, Float64, Int32, Int64
@@ -87,17 +87,24 @@ class SafePopularity:
             self._top = seen[np.argsort(-key, kind="stable")[: max(limit, TOP)]].astype(np.int32)
         return self._top[:limit]
 
-    def snapshot(self) -> bytes:
+    def lend(self, n_items: int) -> Lent:
         """Counts and their times."""
-        return pack(self.name, self.VERSION, {**self.arena.export(self.rows), "clock": self.clock})
+        return Lent({**self.arena.export(n_items), "clock": self.clock}, {"rows": self.rows})
+
+    def adopt(self, lent: Lent) -> None:
+        """Become what ``lend`` gave."""
+        self.clock = lent.arrays["clock"]
+        self.arena.adopt(lent.arrays)
+        self.rows = lent.values.get("rows", self.arena.capacity)
+        self._top = None
+
+    def snapshot(self) -> bytes:
+        """The same; how many rows are used shows in their number."""
+        return pack(self.name, self.VERSION, self.lend(self.rows).arrays)
 
     def restore(self, data: bytes) -> None:
         """Become what ``snapshot`` wrote."""
-        arrays, _ = unpack(data, self.name, self.VERSION)
-        self.clock = arrays.pop("clock")
-        self.rows = len(arrays["count"])
-        self.arena.load(arrays)
-        self._top = None
+        self.adopt(Lent(*unpack(data, self.name, self.VERSION)))
 
     def checksum(self) -> int:
         """Of the snapshot."""

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field, replace
 from typing import Literal
 
 from models.experiments import Experiment
-from models.fold import Rows
+from models.fold import Lent, Rows
 from models.policy.rules import Rules
 from models.policy.safe import SafePolicy
 from schemas.control import ControlRow, PolicySwitch
@@ -92,17 +92,24 @@ class PolicyState:
         for row in rows.controls:
             self.apply(row)
 
-    def snapshot(self) -> bytes:
+    def lend(self, n_items: int) -> Lent:  # noqa: ARG002  nothing here is by item
         """Experiment, epoch and policy."""
         view = self._view
-        meta = {"experiment": view.experiment.name, "epoch": view.epoch, "policy": view.policy}
-        return pack(self.name, self.VERSION, {}, meta)
+        return Lent({}, {"experiment": view.experiment.name, "epoch": view.epoch, "policy": view.policy})
+
+    def adopt(self, lent: Lent) -> None:
+        """Become what ``lend`` gave; the state of another experiment is not taken over."""
+        found = lent.values
+        if found["experiment"] == self._view.experiment.name:
+            self._view = replace(self._view, epoch=found["epoch"], policy=found["policy"])
+
+    def snapshot(self) -> bytes:
+        """The same."""
+        return pack(self.name, self.VERSION, *self.lend(0))
 
     def restore(self, data: bytes) -> None:
-        """Become what ``snapshot`` wrote; the state of another experiment is not taken over."""
-        _, meta = unpack(data, self.name, self.VERSION)
-        if meta["experiment"] == self._view.experiment.name:
-            self._view = replace(self._view, epoch=meta["epoch"], policy=meta["policy"])
+        """Become what ``snapshot`` wrote."""
+        self.adopt(Lent(*unpack(data, self.name, self.VERSION)))
 
     def checksum(self) -> int:
         """Of the snapshot."""

@@ -9,8 +9,10 @@ import numpy as np
 import pytest
 
 import models
+from models import lending
+from models.causal.ledger import Ledger
 from models.components.base import Component
-from models.fold import Fold, FoldLog, Rows
+from models.fold import Fold, FoldLog, Lender, Rows
 from schemas.errors import CoverGapError, SnapshotError
 from schemas.signals import Arm
 from schemas.snapshots import unpack
@@ -18,6 +20,8 @@ from tests.contracts.factories import FACTORIES
 from tests.contracts.logs import cut, make_log
 
 METHODS = ("learn", "snapshot", "restore", "checksum")
+KEEPS_TO_ITSELF = {Ledger}
+"""The auditor's: no event process reads it."""
 LOG = make_log()
 CUTS = [[0], [9, 10, 11, 200], list(range(7, 399, 13))]
 
@@ -27,7 +31,7 @@ def fold_classes() -> list[type]:
     found = []
     for module in pkgutil.walk_packages(models.__path__, "models."):
         for _, kind in inspect.getmembers(importlib.import_module(module.name), inspect.isclass):
-            own = kind.__module__ == module.name and kind not in (Fold, Component)
+            own = kind.__module__ == module.name and kind not in (Fold, Lender, Component)
             if own and all(hasattr(kind, m) for m in METHODS) and _learns_rows(kind):
                 found.append(kind)
     return sorted(set(found), key=lambda k: k.__name__)
@@ -80,6 +84,25 @@ class TestEveryFold:
         other.learn(second)
         assert other.snapshot() == log.snapshot()
 
+    def test_is_lent_and_adopted_without_a_copy(self, kind):
+        """Who adopts what was lent has the same state, in the very same memory; a restored one does too."""
+        if kind in KEEPS_TO_ITSELF:
+            assert not isinstance(FACTORIES[kind](), Lender)
+            return
+        log = run(FACTORIES[kind], [LOG])
+        restored = FoldLog([FACTORIES[kind]()])
+        restored.restore(log.snapshot())
+        for owner in (log, restored):
+            lent = lending.lend(owner)
+            other = FoldLog([FACTORIES[kind]()])
+            assert lending.adopt(other, lent)
+            assert other.snapshot() == log.snapshot()
+            again = lending.lend(other).arrays
+            assert again.keys() == lent.arrays.keys()
+            for name, array in lent.arrays.items():
+                ours = name.startswith("items.") or np.shares_memory(again[name], array) or not array.size
+                assert ours, name
+
     def test_replay_changes_nothing(self, kind):
         """Blocks that were applied, whole or in part, are applied once."""
         make = FACTORIES[kind]
@@ -121,6 +144,30 @@ def test_a_gap_stops_the_log():
     with pytest.raises(CoverGapError, match="only 100 is applied"):
         log.learn(cut(LOG, [100, 200])[2])
     assert log.snapshot() == before
+
+
+def test_who_borrows_does_not_learn():
+    """A log that reads another's arrays refuses rows, whatever they are, until it is restored."""
+    log = run(FACTORIES[FOLDS[0]], cut(LOG, [100])[:1])
+    other = FoldLog([FACTORIES[FOLDS[0]]()])
+    lending.adopt(other, lending.lend(log))
+    with pytest.raises(RuntimeError, match="learn there"):
+        other.learn(LOG)
+    assert other.snapshot() == log.snapshot()
+    other.restore(log.snapshot())
+    assert other.learn(LOG) is not None
+
+
+def test_what_another_build_lent_is_refused():
+    """Another version of a fold, or none of it: the borrower keeps what it has."""
+    kinds = [kind for kind in FOLDS if kind not in KEEPS_TO_ITSELF][:2]
+    lent = lending.lend(run(FACTORIES[kinds[0]], [LOG]))
+    other = FoldLog([FACTORIES[kinds[1]]()])
+    before = other.snapshot()
+    with pytest.raises(SnapshotError, match="found version None"):
+        lending.adopt(other, lent)
+    assert other.snapshot() == before
+    assert not other.borrowed
 
 
 def test_holdout_rows_train_nothing():

@@ -5,11 +5,11 @@ import gc
 import logging
 import os
 from contextlib import ExitStack
-from typing import Any
+from typing import Any, Literal
 
 import click
 
-from deploy.cli.options import as_json, with_settings
+from deploy.cli.options import as_json, learner, with_learner, with_settings
 from deploy.cli.output import print_json
 from deploy.health import operations_server
 from deploy.kernels import WORTH_TELLING_SECONDS, Kernels
@@ -27,14 +27,16 @@ CRASH_VARIABLE = "STREAMWISE_CRASH_AT"
 
 
 @click.command("stream")
+@learner
 @as_json
 @with_settings
-def command(settings: Settings, *, as_json: bool) -> None:
+def command(settings: Settings, *, learner: Literal["inline", "shared"] | None, as_json: bool) -> None:
     """Read producers' topics, keep user state, publish lists, and learn, until Ctrl-C; then drain.
 
     Several processes with the same settings share the partitions; each is restarted by whoever runs it
     when it ends with an error, and goes on where the log says.
     """
+    settings = with_learner(settings, learner)
     quiet()
     metrics = Metrics()
     crash = CrashPoint(os.environ.get(CRASH_VARIABLE, ""))

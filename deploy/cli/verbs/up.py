@@ -2,10 +2,11 @@
 
 import asyncio
 from pathlib import Path
+from typing import Literal
 
 import click
 
-from deploy.cli.options import as_json, with_settings
+from deploy.cli.options import as_json, learner, with_learner, with_settings
 from deploy.cli.output import print_json
 from deploy.cli.screen import screen
 from deploy.local import run
@@ -25,9 +26,17 @@ from schemas.settings import KafkaSettings, Settings
     show_default=True,
     help="Settings and logs of the roles.",
 )
+@learner
 @as_json
 @with_settings
-def command(settings: Settings, *, broker_port: int | None, directory: Path, as_json: bool) -> None:
+def command(
+    settings: Settings,
+    *,
+    broker_port: int | None,
+    directory: Path,
+    learner: Literal["inline", "shared"] | None,
+    as_json: bool,
+) -> None:
     """Start the stream, the page, the encoder and the auditor, until Ctrl-C.
 
     Uses the settings' broker; where kafka.bootstrap is not set, an embedded one in memory on port 9092.
@@ -35,7 +44,7 @@ def command(settings: Settings, *, broker_port: int | None, directory: Path, as_
     """
     if broker_port is None and settings.kafka.bootstrap == KafkaSettings().bootstrap:
         broker_port = 9092
-    asyncio.run(_run(settings, directory, broker_port))
+    asyncio.run(_run(with_learner(settings, learner), directory, broker_port))
     if as_json:
         print_json({"stopped": True})
 

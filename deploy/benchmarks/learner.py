@@ -1,0 +1,204 @@
+"""The learner's process on a fast log, and what it costs to share its models.
+
+``lag_p50_ms``, ``lag_p99_ms``, ``lag_max_ms``: from the append of a block of ``signals`` to its being folded,
+while ``rate`` rows a second are appended; ``cores``: CPU-seconds a second meanwhile, tailing, folding and
+publishing included.  ``publish_ms``, ``adopt_ms``: CPU to publish all models of ``known`` items and to take
+such a version over; ``adopt_first_ms``: when a process starts, so with every id.
+"""
+
+import asyncio
+import multiprocessing
+import tempfile
+from collections.abc import Iterator, Mapping
+from concurrent.futures import ProcessPoolExecutor
+from contextlib import contextmanager
+from dataclasses import replace
+from pathlib import Path
+from time import monotonic, process_time
+
+import msgspec
+import numpy as np
+from typing_extensions import override  # an aiokafka requirement; typing has it from 3.12
+
+from deploy.benchmarks import _broker
+from deploy.benchmarks._broker import deployment
+from deploy.benchmarks._stream import START, clicks, new_engine, observe
+from deploy.benchmarks.base import BenchArgs, BenchResult, repeat
+from deploy.benchmarks.learn import hurried, rehearse
+from deploy.benchmarks.snapshot import learned, teach
+from models.engine import Engine
+from schemas.settings import Settings
+from schemas.signals import Cover, SignalBlock, encode_block
+from schemas.topics import Topic, topic_name
+from streams.app import wall_clock
+from streams.arena import SHARED_MEMORY, ArenaReader, ArenaWriter
+from streams.kafka import idempotent_producer
+from streams.learning import Learning
+from streams.observer import NullObserver
+from streams.provision import provision
+from streams.writer import LogWriter, Outgoing
+
+OPTIONS = _broker.OPTIONS | {
+    "rate": 20_000.0, "seconds": 20, "warm": 5, "people": 400, "recorded": 20_000, "known": 100_000,
+}  # fmt: skip
+RUN = 500
+
+
+def run(args: BenchArgs) -> BenchResult:
+    """Replay, then publish and adopt."""
+    engine, shard = new_engine()
+    log = clicks(
+        args.whole("items"), args.whole("recorded") // (4 if args.short else 1), args.whole("people")
+    )
+    rate = args.number("rate")
+    calm = observe(engine, shard, log, run=RUN)
+    recorded = hurried(calm, rate, engine.settings.probes_per_second)
+    seconds = args.whole("warm") + (5 if args.short else args.whole("seconds"))
+    blocks = [encode_block(b) for b in cycled(recorded, round(rate * seconds), rate)]
+
+    def measure() -> Mapping[str, float]:
+        with deployment(args) as settings, shared_memory() as folder:
+            return asyncio.run(replay(args, sharing(settings, folder), recorded[0], blocks))
+
+    figures = repeat(measure, args.runs)
+    models = learned(5_000, 15_000, 0) if args.short else learned(args.whole("known"), 300_000, 0)
+    shared = repeat(lambda: share(models), args.runs)
+    return BenchResult(bench="learner", figures={"rate": rate, **figures, **shared})
+
+
+def cycled(blocks: list[SignalBlock], rows: int, rate: float) -> Iterator[SignalBlock]:
+    """A recorded log over and over, as one log: offsets and times go on."""
+    at = 0
+    while at < rows:
+        for block in blocks:
+            x, n = block.interactions, len(block.interactions)
+            shift = at - int(x.offset[0])
+            ts = START + 180_000 + ((at + np.arange(n)) * 1000.0 / rate).astype(np.int64)
+            probes = replace(block.probes, offset=block.probes.offset + shift)
+            yield replace(
+                block,
+                cover=Cover(0, 0, at - 1, at + n - 1),
+                interactions=replace(x, offset=x.offset + shift, ts=ts),
+                probes=probes,
+            )
+            at += n
+
+
+def sharing(settings: Settings, folder: Path) -> Settings:
+    """The same deployment with its arena there."""
+    learner = msgspec.structs.replace(settings.learner, mode="shared", arena=str(folder))
+    return msgspec.structs.replace(settings, learner=learner)
+
+
+@contextmanager
+def shared_memory() -> Iterator[Path]:
+    """A folder in memory, if there is such a place."""
+    with tempfile.TemporaryDirectory(dir=SHARED_MEMORY if SHARED_MEMORY.exists() else None) as folder:
+        yield Path(folder)
+
+
+class Arrivals(NullObserver):
+    """Notes when each block was folded."""
+
+    def __init__(self) -> None:
+        self.folded: dict[int, float] = {}
+        self.publishing = 0.0
+
+    async def until(self, blocks: int) -> None:
+        """Wait for so many."""
+        while len(self.folded) < blocks:  # noqa: ASYNC110  a thread counts: it can set no asyncio event
+            await asyncio.sleep(0.05)
+
+    @override
+    def on_learned(self, offset: int, rows: int, seconds: float) -> None:
+        self.folded[offset] = monotonic()
+
+    @override
+    def on_published(self, offset: int, size: int, seconds: float) -> None:
+        self.publishing += seconds
+
+
+async def replay(
+    args: BenchArgs, settings: Settings, first: SignalBlock, blocks: list[bytes]
+) -> Mapping[str, float]:
+    """Append from another process at an even pace, and learn in this one."""
+    rate, warm = args.number("rate"), args.whole("warm")
+    await provision(settings)
+    engine, arrivals, stop = Engine.of(settings), Arrivals(), asyncio.Event()
+    rehearse(engine, first, rate)
+    serving = asyncio.create_task(Learning(settings, engine, observer=arrivals).serve(stop))
+    context = multiprocessing.get_context("spawn")
+    with ProcessPoolExecutor(1, mp_context=context) as pool:
+        loop = asyncio.get_running_loop()
+        await loop.run_in_executor(pool, abs, 0)  # it has started
+        appending = loop.run_in_executor(pool, append, settings, blocks, RUN / rate)
+        await arrivals.until(round(warm * rate / RUN))
+        began, used, published = monotonic(), process_time(), arrivals.publishing
+        sent = await appending
+        spent, cpu = monotonic() - began, process_time() - used
+        share = (arrivals.publishing - published) / spent
+        await arrivals.until(len(sent))
+    stop.set()
+    await serving
+    late = [arrivals.folded[n] - at for n, at in enumerate(sent) if at >= began]
+    p50, p99, most = np.percentile(np.array(late) * 1000, (50, 99, 100)).tolist()
+    return {
+        "lag_p50_ms": p50,
+        "lag_p99_ms": p99,
+        "lag_max_ms": most,
+        "cores": cpu / spent,
+        "publishing": share,
+    }
+
+
+def append(settings: Settings, blocks: list[bytes], pause: float) -> list[float]:
+    """Append blocks, one every ``pause`` seconds; when each was sent."""
+    if settings.kafka.dialect == "tansu":
+        from deploy.embedded.compat import install  # noqa: PLC0415  an optional extra
+
+        install()
+    return asyncio.run(_append(settings, blocks, pause))
+
+
+async def _append(settings: Settings, blocks: list[bytes], pause: float) -> list[float]:
+    sent: list[float] = []
+    landed: list[asyncio.Future[None]] = []
+    async with idempotent_producer(settings.kafka) as producer:
+        writer = LogWriter(producer, topic_name(Topic.SIGNALS, settings.kafka.namespace))
+        began = monotonic()
+        for n, block in enumerate(blocks):
+            await asyncio.sleep(max(0.0, began + n * pause - monotonic()))
+            sent.append(monotonic())
+            landed.append(writer.put(0, [Outgoing(b"0", block)]))
+        await asyncio.gather(*landed)
+        await writer.stop()
+    return sent
+
+
+def share(engine: Engine) -> Mapping[str, float]:
+    """Publish, adopt as a new process does, learn on, publish again, adopt what is new."""
+    known = len(engine.log.items)
+    with shared_memory() as folder, ArenaWriter(folder, "", wall_clock) as arena:
+        reader, borrower = ArenaReader(folder, ""), Engine(engine.settings)
+        size = arena.publish(engine.lend(), 1, 1)
+        first = adopt(reader, borrower)
+        teach(engine, known + 100, engine.log.rows_learned, 5_000, known)
+        before = process_time()
+        arena.publish(engine.lend(), 2, 2)
+        published = process_time() - before
+        later = adopt(reader, borrower)
+    return {
+        "publish_ms": 1000 * published,
+        "adopt_ms": 1000 * later,
+        "adopt_first_ms": 1000 * first,
+        "version_bytes": float(size),
+    }
+
+
+def adopt(reader: ArenaReader, engine: Engine) -> float:
+    """Take the newest version over; CPU-seconds."""
+    before = process_time()
+    found = reader.look()
+    assert found is not None  # noqa: S101  it was published just now
+    engine.adopt(reader.open(found)[1])
+    return process_time() - before
