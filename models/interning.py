@@ -92,6 +92,7 @@ class Interner:
         if not np.array_equal(ids.data[:end], own.data):
             return False
         self.intern_many(Packed.of_arrays(ids.data[end:], ids.start[n:] - end))
+        self._index()  # now, once: the next call compares with it
         return True
 
     def _index(self) -> PackedIndex:

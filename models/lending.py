@@ -9,6 +9,7 @@ from typing import Any
 
 from models.arena import Array
 from models.fold import Fold, FoldLog, Lender, Lent
+from models.interning import Interner
 from models.packed import Packed
 from schemas.errors import SnapshotError
 
@@ -50,7 +51,8 @@ def adopt(log: FoldLog, lent: Lent) -> bool:
     ids = Packed.of_arrays(lent.arrays[f"{ITEMS}.data"], lent.arrays[f"{ITEMS}.start"])
     kept = log.items.follow(ids)
     if not kept:
-        log.items = type(log.items)(ids)
+        log.items = Interner()
+        log.items.follow(ids)
     for fold in _lenders(log.folds):
         prefix = f"{fold.name}."
         mine = {k.removeprefix(prefix): a for k, a in lent.arrays.items() if k.startswith(prefix)}

@@ -54,6 +54,8 @@ class SharedModels:
         self._written: int | None = None
         self._heard = float("-inf")
         self._refused: str | None = None
+        self._held: Lent | None = None
+        self._former: list[Lent | None] = []
         self.next_offset = 0
         self.unwritten: str | None = None  # snapshots are the learner's
 
@@ -69,6 +71,8 @@ class SharedModels:
         """Adopt every new version until cancelled."""
         while True:
             self.look()
+            if self._former:  # unmapping hundreds of megabytes takes milliseconds, which a thread has
+                await asyncio.to_thread(self._former.clear)
             await asyncio.sleep(LOOK_SECONDS)
 
     def look(self) -> None:
@@ -123,6 +127,8 @@ class SharedModels:
             log.error("models refused: %s", error)  # noqa: TRY400  a sentence; the trace says nothing more
             return
         self._refused = None
+        self._former.append(self._held)
+        self._held = lent
         self._written, self.next_offset = version.written, version.offset
         self._observer.on_adopted(version.offset, version.rows, perf_counter() - started)
         self._observer.on_learner_lag(self.lag)

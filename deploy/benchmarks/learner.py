@@ -1,9 +1,9 @@
 """The learner's process on a fast log, and what it costs to share its models.
 
 ``lag_p50_ms``, ``lag_p99_ms``, ``lag_max_ms``: from the append of a block of ``signals`` to its being folded,
-while ``rate`` rows a second are appended; ``cores``: CPU-seconds a second meanwhile, tailing, folding and
-publishing included.  ``publish_ms``, ``adopt_ms``: CPU to publish all models of ``known`` items and to take
-such a version over; ``adopt_first_ms``: when a process starts, so with every id.
+while ``rate`` rows a second are appended; ``cores``: CPU of such a row, tailing, folding and publishing
+included, times the rate; ``publishing_share``: of the time.  ``publish_ms``, ``adopt_ms``: CPU to publish all
+models of ``known`` items and to take such a version over; ``adopt_first_ms``: at the start, so with every id.
 """
 
 import asyncio
@@ -122,7 +122,7 @@ async def replay(
     args: BenchArgs, settings: Settings, first: SignalBlock, blocks: list[bytes]
 ) -> Mapping[str, float]:
     """Append from another process at an even pace, and learn in this one."""
-    rate, warm = args.number("rate"), args.whole("warm")
+    rate, warm = args.number("rate"), round(args.whole("warm") * args.number("rate") / RUN)
     await provision(settings)
     engine, arrivals, stop = Engine.of(settings), Arrivals(), asyncio.Event()
     rehearse(engine, first, rate)
@@ -130,24 +130,23 @@ async def replay(
     context = multiprocessing.get_context("spawn")
     with ProcessPoolExecutor(1, mp_context=context) as pool:
         loop = asyncio.get_running_loop()
-        await loop.run_in_executor(pool, abs, 0)  # it has started
         appending = loop.run_in_executor(pool, append, settings, blocks, RUN / rate)
-        await arrivals.until(round(warm * rate / RUN))
-        began, used, published = monotonic(), process_time(), arrivals.publishing
+        await arrivals.until(warm)
+        begun, used, published = len(arrivals.folded), process_time(), arrivals.publishing
         sent = await appending
-        spent, cpu = monotonic() - began, process_time() - used
-        share = (arrivals.publishing - published) / spent
         await arrivals.until(len(sent))
+        cpu = (process_time() - used) / (RUN * (len(sent) - begun))
+        publishing = (arrivals.publishing - published) / (arrivals.folded[len(sent) - 1] - sent[begun])
     stop.set()
     await serving
-    late = [arrivals.folded[n] - at for n, at in enumerate(sent) if at >= began]
-    p50, p99, most = np.percentile(np.array(late) * 1000, (50, 99, 100)).tolist()
+    late = [1000 * (arrivals.folded[n] - sent[n]) for n in range(warm, len(sent))]
+    p50, p99, most = np.percentile(late, (50, 99, 100)).tolist()
     return {
         "lag_p50_ms": p50,
         "lag_p99_ms": p99,
         "lag_max_ms": most,
-        "cores": cpu / spent,
-        "publishing": share,
+        "cores": cpu * rate,
+        "publishing_share": publishing,
     }
 
 

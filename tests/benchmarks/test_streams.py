@@ -2,7 +2,7 @@
 
 import pytest
 
-from deploy.benchmarks import intake, latency, poison, users
+from deploy.benchmarks import intake, latency, learner, poison, users
 from deploy.benchmarks.base import BenchArgs
 
 pytestmark = [pytest.mark.kafka, pytest.mark.slow, pytest.mark.timeout(1200)]
@@ -38,3 +38,17 @@ def test_a_click_changes_the_list_at_once(kafka, short):
     found = figures(latency, kafka, 1 if short else 3, short=short)
     assert found["p50_ms"] <= 80
     assert found["p99_ms"] <= 200
+
+
+def test_publishing_models_takes_a_small_share_of_the_learners_time(kafka):
+    """20,000 events a second; what is left of its interval is learning."""
+    assert figures(learner, kafka, 1, short=True)["publishing_share"] <= 0.06
+
+
+@pytest.mark.absolute
+def test_a_learner_of_its_own_keeps_up_with_twenty_thousand_events_a_second(kafka, short):
+    """Within a second and half a core, publishing included; taking 100,000 items over is a matter of milliseconds."""
+    found = figures(learner, kafka, 1, short=short)
+    assert found["lag_p99_ms"] <= 1000
+    assert found["cores"] <= 0.5
+    assert found["adopt_ms"] <= 10

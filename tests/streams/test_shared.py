@@ -19,7 +19,7 @@ from deploy.supervisor import to_toml
 from models.engine import Engine
 from models.fold import Lent
 from schemas.errors import SnapshotError
-from schemas.settings import LearnerSettings, Settings
+from schemas.settings import KafkaSettings, LearnerSettings, Settings
 from schemas.signals import decode_block
 from schemas.topics import Topic
 from streams.app import create_app
@@ -27,9 +27,11 @@ from streams.arena import ArenaReader, ArenaWriter
 from streams.guardrail import Guardrail
 from streams.learner import Turn
 from streams.observer import NullObserver
+from streams.provision import provision
 from streams.shared import SharedModels
 from tests.streams.clients.room import eventually as soon
 from tests.streams.clients.room import read, write
+from tests.streams.conftest import deployment_on
 from tests.streams.test_worker import ask, click, furnish, lists_of, worker
 
 ROOT = Path(__file__).parents[2]
@@ -84,14 +86,17 @@ async def fresh_fold(settings: Settings) -> Engine:
     return engine
 
 
+@pytest.mark.kafka
+@pytest.mark.slow
 @pytest.mark.timeout(400)
-async def test_lists_go_on_while_the_learner_is_dead_and_it_misses_nothing(deployment, tmp_path):
-    """Workers start before it, read it, outlive it, and end with the very state of a fold of the log."""
-    settings = shared(deployment, tmp_path / "arena")
+async def test_lists_go_on_while_the_learner_is_dead_and_it_misses_nothing(kafka, tmp_path):
+    """Two workers start before it, read it, outlive it, and end with the very state of a fold of the log."""
+    broker = KafkaSettings(bootstrap=kafka, session_seconds=6.0)
+    settings = shared(deployment_on(broker, tmp_path), tmp_path / "arena")
+    await provision(settings)
     await furnish(settings)
     async with AsyncExitStack() as stack:
-        count = 1 if settings.kafka.fence == "none" else 2
-        apps = [await stack.enter_async_context(worker(settings)) for _ in range(count)]
+        apps = [await stack.enter_async_context(worker(settings)) for _ in range(2)]
         models = [app.runtime.models for app in apps]
         assert all("no models published yet" in m.why() for m in models)
         await write(settings.kafka, Topic.REQUESTS, [ask("u1", 0)])
@@ -110,7 +115,7 @@ async def test_lists_go_on_while_the_learner_is_dead_and_it_misses_nothing(deplo
             learner.send_signal(signal.SIGKILL)
             learner.wait()
         frozen = [app.runtime.engine.model for app in apps]
-        assert frozen == ["r90"] * count
+        assert frozen == ["r90"] * 2
         await write(
             settings.kafka, Topic.CLICKS, [click(f"u{n % 7}", f"i{n % 9}", n) for n in range(90, 150)]
         )
