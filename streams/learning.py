@@ -5,6 +5,8 @@ from collections.abc import Callable, Coroutine
 from pathlib import Path
 from typing import Any
 
+import msgspec
+
 from schemas.settings import Settings
 from schemas.topics import Topic, topic_name
 from streams.app import wall_clock
@@ -15,6 +17,9 @@ from streams.ports import EngineLike
 from streams.publisher import Publisher
 from streams.signals import SignalsTail
 from streams.stall import Place, Stalls
+
+ALONE_MS = 1000.0
+"""A slice where no list waits: every cut of a block costs."""
 
 
 class Learning:
@@ -86,7 +91,8 @@ class Learning:
             self._engine, self._arena, seconds=learner.publish_seconds, floor=floor, observer=self._observer
         )
         tail = SignalsTail(kafka, offset)
-        return Learner(self._engine, Turn(), tail, snapshots, learner, self._observer, self._publisher)
+        alone = msgspec.structs.replace(learner, slice_ms=ALONE_MS)
+        return Learner(self._engine, Turn(), tail, snapshots, alone, self._observer, self._publisher)
 
     def _positions(self) -> dict[Place, int]:
         signals = topic_name(Topic.SIGNALS, self._settings.kafka.namespace), 0

@@ -2,8 +2,9 @@
 
 ``lag_p50_ms``, ``lag_p99_ms``, ``lag_max_ms``: from the append of a block of ``signals`` to its being folded,
 while ``rate`` rows a second are appended; ``cores``: CPU of such a row, tailing, folding and publishing
-included, times the rate; ``publishing_share``: of the time.  ``publish_ms``, ``adopt_ms``: CPU to publish all
-models of ``known`` items and to take such a version over; ``adopt_first_ms``: at the start, so with every id.
+included, times the rate, beside a loop that only folds; ``publishing_share``: of the time.  ``publish_ms``,
+``adopt_ms``: CPU to publish all models of ``known`` items and to take such a version over;
+``adopt_first_ms``: at the start, so with every id.
 """
 
 import asyncio
@@ -28,7 +29,7 @@ from deploy.benchmarks.learn import hurried, rehearse
 from deploy.benchmarks.snapshot import learned, teach
 from models.engine import Engine
 from schemas.settings import Settings
-from schemas.signals import Cover, SignalBlock, encode_block
+from schemas.signals import Cover, SignalBlock, decode_block, encode_block
 from schemas.topics import Topic, topic_name
 from streams.app import wall_clock
 from streams.arena import SHARED_MEMORY, ArenaReader, ArenaWriter
@@ -60,10 +61,12 @@ def run(args: BenchArgs) -> BenchResult:
         with deployment(args) as settings, shared_memory() as folder:
             return asyncio.run(replay(args, sharing(settings, folder), recorded[0], blocks))
 
-    figures = repeat(measure, args.runs)
+    found = repeat(measure, args.runs)
+    figures = {name: figure for name, figure in found.items() if name != "alone"}
     models = learned(5_000, 15_000, 0) if args.short else learned(args.whole("known"), 300_000, 0)
     shared = repeat(lambda: share(models), args.runs)
-    return BenchResult(bench="learner", figures={"rate": rate, **figures, **shared})
+    peer = {"a loop that decodes and folds": {"cores": found["alone"]}}
+    return BenchResult(bench="learner", figures={"rate": rate, **figures, **shared}, against=peer)
 
 
 def cycled(blocks: list[SignalBlock], rows: int, rate: float) -> Iterator[SignalBlock]:
@@ -139,6 +142,7 @@ async def replay(
         publishing = (arrivals.publishing - published) / (arrivals.folded[len(sent) - 1] - sent[begun])
     stop.set()
     await serving
+    alone = fold(Engine.of(settings), first, blocks, rate, warm)
     late = [1000 * (arrivals.folded[n] - sent[n]) for n in range(warm, len(sent))]
     p50, p99, most = np.percentile(late, (50, 99, 100)).tolist()
     return {
@@ -146,8 +150,21 @@ async def replay(
         "lag_p99_ms": p99,
         "lag_max_ms": most,
         "cores": cpu * rate,
+        "ratio_to_folding": cpu / alone,
+        "alone": alone * rate,
         "publishing_share": publishing,
     }
+
+
+def fold(engine: Engine, first: SignalBlock, blocks: list[bytes], rate: float, warm: int) -> float:
+    """CPU-seconds per row of decoding and folding the same blocks, and nothing else."""
+    rehearse(engine, first, rate)
+    for data in blocks[:warm]:
+        engine.learn(decode_block(data))
+    before = process_time()
+    for data in blocks[warm:]:
+        engine.learn(decode_block(data))
+    return (process_time() - before) / (RUN * (len(blocks) - warm))
 
 
 def append(settings: Settings, blocks: list[bytes], pause: float) -> list[float]:
