@@ -209,6 +209,8 @@ class Learner:
         self._written = -1
         self.next_offset = tail.end  # where the snapshot ends
         self.corrupt = 0
+        self._due = 0.0
+        self._writing: threading.Thread | None = None
         self.unwritten: str | None = None  # why the last snapshot is not on the disk
 
     async def run(self) -> None:
@@ -243,7 +245,7 @@ class Learner:
         return max(0, self._tail.end - self.next_offset)
 
     def _work(self) -> None:
-        due = perf_counter() + self._settings.snapshot_seconds
+        self._due = perf_counter() + self._settings.snapshot_seconds
         try:
             while not self._stop.is_set():
                 self._ready.wait(IDLE_SECONDS)
@@ -252,17 +254,19 @@ class Learner:
                 while self._queue and not self._stop.is_set():
                     self._fold(self._queue.popleft())
                     self._pass_on()
-                    if perf_counter() >= due:
-                        self.snapshot()
-                        due = perf_counter() + self._settings.snapshot_seconds
+            self._written_all()
             self.snapshot()
+            self._written_all()
         except Exception as error:  # noqa: BLE001  whatever a fold raises must reach the event loop, which stops
             self._error = error
 
     def _pass_on(self) -> None:
-        """What is learned, to whoever waits for it; not before we know where the log ends."""
+        """What is learned, to whoever waits for it: the disk, and other processes once the end is known."""
         if self._between is not None and self._tail.reading:
             self._between(self.next_offset, self._tail.end)
+        if perf_counter() >= self._due:
+            self.snapshot()
+            self._due = perf_counter() + self._settings.snapshot_seconds
 
     def _fold(self, located: Located) -> None:
         try:
@@ -290,18 +294,32 @@ class Learner:
             self._rows = min(4096, self._rows * 2)
 
     def snapshot(self) -> None:
-        """Write a snapshot if something was folded since the last.
+        """Copy the models and write them from another thread, if something was folded since the last time.
 
-        One that cannot be written costs a restart the time to read more of the log, and nobody a list: it
-        is told, and tried again at the next interval.
+        Lists and learning wait for the copy, not for the rest.
         """
-        if self.next_offset <= self._written:
+        if self.next_offset <= self._written or (self._writing is not None and self._writing.is_alive()):
             return
         started = perf_counter()
         with self._turn.patient(self._pause):
             lent, offset = self._engine.lend().copied(), self.next_offset
-        data = self._engine.snapshot_of(lent)  # lists wait for the copy, not for this
+        self._writing = threading.Thread(
+            target=self._write, args=(lent, offset, started), name="snapshot", daemon=True
+        )
+        self._writing.start()
+
+    def _written_all(self) -> None:
+        """Wait for the snapshot that is being written."""
+        if self._writing is not None:
+            self._writing.join()
+
+    def _write(self, lent: Lent, offset: int, started: float) -> None:
+        """One that cannot be written costs a restart the time to read more of the log, and nobody a list.
+
+        It is told, and tried again at the next interval.
+        """
         try:
+            data = self._engine.snapshot_of(lent)
             self._snapshots.write(offset, data)
         except OSError as error:
             self._tell(f"learner.directory: no snapshot is written to {self._settings.directory}: {error}")

@@ -61,6 +61,17 @@ def test_a_role_that_ends_is_reported_with_its_last_words(tmp_path: Path) -> Non
     assert said.startswith("ended with status 2: error: verb: 'no-such-role': no such verb")
 
 
+def test_a_killed_learner_is_started_again_and_no_other_killed_role(tmp_path: Path) -> None:
+    """Lists go on without it; without the others they do not, so these are reported."""
+    with Supervisor(tmp_path, Settings()) as children:
+        for role in ("learn", "view"):
+            children.start(role)
+            children.roles[role].kill()
+            children.roles[role].wait()
+        assert list(children.revive()) == ["learn"]
+        assert list(children.ended()) == ["view"]
+
+
 def test_a_stubborn_role_is_killed_with_its_children(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """What ignores SIGTERM ends with SIGKILL after the grace, and so does what it started."""
     monkeypatch.setattr(supervisor, "GRACE_SECONDS", 0.3)

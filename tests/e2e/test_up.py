@@ -48,11 +48,12 @@ async def lists_for(bootstrap: str, people: int) -> set[str]:
     return served
 
 
-def test_a_replayed_log_becomes_lists(tmp_path: Path) -> None:
-    """Everybody in the log gets a list; Ctrl-C ends every role with exit code 0."""
+@pytest.mark.parametrize("learner", ["inline", "shared"])
+def test_a_replayed_log_becomes_lists(tmp_path: Path, learner: str) -> None:
+    """Everybody in the log gets a list, whoever learns; Ctrl-C ends every role with exit code 0."""
     port, page = free_port(19250), free_port(19260)
     environment = {**os.environ, "PYTHONPATH": str(ROOT), "STREAMWISE_API__PORT": str(page)}
-    command = [*RUN, "up", "--broker-port", str(port), "--dir", "run"]
+    command = [*RUN, "up", "--broker-port", str(port), "--dir", "run", "--learner", learner]
     write_log(tmp_path / "log.csv", people=20, each=5)
     with subprocess.Popen(
         command, cwd=tmp_path, env=environment, stderr=subprocess.PIPE, stdout=subprocess.PIPE, text=True
@@ -67,6 +68,7 @@ def test_a_replayed_log_becomes_lists(tmp_path: Path) -> None:
         assert json.loads(sent.stdout)["sent"]["rows"] == 100
         served = asyncio.run(lists_for(f"127.0.0.1:{port}", 20))
         assert served == {f"u{p}" for p in range(20)}
+        assert (tmp_path / "run" / "learn.log").exists() is (learner == "shared")
         up.send_signal(signal.SIGINT)
         _, said = up.communicate(timeout=20)
     assert up.returncode == 0, said

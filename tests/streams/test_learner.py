@@ -1,5 +1,6 @@
 """The learner: slices change nothing, snapshots restore, damage is noticed, gaps stop it."""
 
+import asyncio
 import resource
 
 import numpy as np
@@ -8,9 +9,12 @@ import pytest
 from models.engine import Engine
 from schemas.errors import SnapshotError
 from schemas.events import Click
-from schemas.settings import EngineSettings
-from schemas.signals import SignalBlock
-from streams.learner import KEEP, Snapshots, slices
+from schemas.settings import EngineSettings, LearnerSettings
+from schemas.signals import SignalBlock, encode_block
+from streams.learner import KEEP, Learner, Snapshots, Turn, slices
+from streams.observer import NullObserver
+from streams.signals import Located
+from tests.streams.clients.room import eventually
 
 
 def blocks_of(runs: int, length: int) -> list[SignalBlock]:
@@ -106,3 +110,45 @@ def test_a_snapshot_that_is_none_is_refused():
     """The engine itself refuses bytes that are no snapshot."""
     with pytest.raises(SnapshotError):
         Engine(EngineSettings()).restore(b"nonsense")
+
+
+class Log:
+    """A log in memory that ends, and is then silent."""
+
+    events = "events"
+    reading = True
+
+    def __init__(self, blocks: list[SignalBlock]) -> None:
+        self._blocks = blocks
+        self.end = 0
+
+    async def blocks(self):
+        run = [Located(n, encode_block(block)) for n, block in enumerate(self._blocks)]
+        self.end = len(run)
+        yield run
+        while True:
+            await asyncio.sleep(0.01)
+            yield []
+
+
+async def test_a_snapshot_is_written_though_nothing_more_comes(tmp_path):
+    """At its interval, of all that was folded, beside the learning; and once more at the end."""
+    blocks, passed = blocks_of(4, 30), []
+    log, engine, snapshots = Log(blocks[:3]), Engine(EngineSettings()), Snapshots(tmp_path, "shop")
+    settings = LearnerSettings(directory=str(tmp_path), snapshot_seconds=0.3)
+    learner = Learner(
+        engine, Turn(), log, snapshots, settings, NullObserver(), lambda at, end: passed.append((at, end))
+    )
+    learner.next_offset = 0
+    running = asyncio.create_task(learner.run())
+    await eventually(snapshots.paths)
+    again = Engine(EngineSettings())
+    assert snapshots.newest(again) == (3, [])
+    assert again.snapshot() == learned(blocks[:3]).snapshot()
+    engine.learn(blocks[3])
+    learner.next_offset = 4
+    running.cancel()
+    await asyncio.gather(running, return_exceptions=True)
+    assert snapshots.newest(again) == (4, [])
+    assert again.snapshot() == learned(blocks).snapshot()
+    assert {(1, 3), (2, 3), (3, 3)} <= set(passed)
