@@ -87,7 +87,7 @@ class Runtime:
         self.writers: list[LogWriter] = []
         self.producer: Any = None
         self.models: SharedModels | None = None
-        if settings.learner.mode == "shared":
+        if settings.learner.mode == "shared" and "learn" in roles:
             reader = ArenaReader(directory(settings), settings.kafka.namespace)
             self.models = SharedModels(engine, self.turn, reader, settings.learner, observer, clock)
 

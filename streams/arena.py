@@ -167,8 +167,12 @@ class ArenaWriter:
 
     def _point(self) -> None:
         draft = self._place / f"{CURRENT}.draft"
-        draft.write_bytes(msgspec.json.encode(self._current))
-        draft.replace(self._place / CURRENT)
+        try:
+            draft.write_bytes(msgspec.json.encode(self._current))
+            draft.replace(self._place / CURRENT)
+        except OSError:  # half of it would take room
+            draft.unlink(missing_ok=True)
+            raise
 
     def _sweep(self) -> None:
         """Unlink what no reader can be about to open."""

@@ -58,21 +58,20 @@ class Publisher:
     def __call__(self, offset: int, end: int) -> None:
         """Publish, beat, or do nothing: whatever is due when the log is learned up to ``offset``."""
         now = self._clock()
-        if now >= self._due and offset != self._offset and offset >= min(self._floor, end):
-            self._publish(offset, end, now)
-        elif now >= self._beat_due:
-            self._writer.beat(end)
-            self._beat_due = now + self._seconds
-
-    def _publish(self, offset: int, end: int, now: float) -> None:
         try:
-            size = self._writer.publish(self._engine.lend(), offset, end)
+            if now >= self._due and offset != self._offset and offset >= min(self._floor, end):
+                self._publish(offset, end, now)
+            elif now >= self._beat_due:
+                self._writer.beat(end)
+                self._beat_due = now + self._seconds
         except OSError as error:  # readers go on with what they have; the log is learned meanwhile
             if self.failure is None:
-                log.exception("models cannot be published")
+                log.error("models cannot be published: %s", error)  # noqa: TRY400  the sentence says it
             self.failure = f"models cannot be published: {error}"
-            self._due = now + self._seconds
-            return
+            self._due = self._beat_due = now + self._seconds
+
+    def _publish(self, offset: int, end: int, now: float) -> None:
+        size = self._writer.publish(self._engine.lend(), offset, end)
         self.failure = None
         self._offset, self._floor = offset, 0
         spent = self._clock() - now

@@ -82,6 +82,7 @@ class SharedModels:
             self._hear(found)
             if found.file != self._file:
                 self._adopt(found)
+            self._observer.on_learner_lag(self.lag)
         if self._written is not None:
             self._observer.on_models_age(self.age)
 
@@ -116,19 +117,18 @@ class SharedModels:
         self._end = found.end
 
     def _adopt(self, found: Current) -> None:
-        self._file = found.file  # a version that is refused is refused once
         started = perf_counter()
         try:
             version, lent = self._reader.open(found)
             with self._turn.first():
                 self._engine.adopt(lent)
         except SnapshotError as error:
+            if self._refused != str(error):  # tried again at every beat, told once
+                log.error("models refused: %s", error)  # noqa: TRY400  a sentence; the trace says nothing more
             self._refused = str(error)
-            log.error("models refused: %s", error)  # noqa: TRY400  a sentence; the trace says nothing more
             return
-        self._refused = None
+        self._file, self._refused = found.file, None
         self._former.append(self._held)
         self._held = lent
         self._written, self.next_offset = version.written, version.offset
         self._observer.on_adopted(version.offset, version.rows, perf_counter() - started)
-        self._observer.on_learner_lag(self.lag)

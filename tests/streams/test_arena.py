@@ -260,6 +260,10 @@ def test_a_full_disk_is_a_reason_not_an_end(tmp_path):
         assert newest(ArenaReader(tmp_path, "shop"))[0].offset == 1
         assert not list(tmp_path.glob("*.draft"))
         clock.now += 5
+        with disk_of(10):
+            publish(1, 2)
+        assert newest(ArenaReader(tmp_path, "shop"))[0].offset == 1
+        clock.now += 5
         publish(3, 3)
         assert publish.failure is None
         assert newest(ArenaReader(tmp_path, "shop"))[0].offset == 3

@@ -216,7 +216,7 @@ def nothing(rows: int) -> Lent:
     return Lent({}, {"rows": rows})
 
 
-def test_models_that_are_refused_are_named_once_and_the_last_ones_serve(tmp_path):
+def test_models_that_are_refused_are_named_once_and_the_last_ones_serve(tmp_path, caplog):
     """A version for other settings changes nothing; the next good one clears the reason."""
     engine = Borrower()
     models = models_in(tmp_path, engine, lambda: 0)
@@ -229,6 +229,10 @@ def test_models_that_are_refused_are_named_once_and_the_last_ones_serve(tmp_path
         models.look()
         assert models.why() == engine.wrong
         assert models.next_offset == 1
+        arena.beat(2)
+        models.look()
+        assert models.why() == engine.wrong
+        assert len(caplog.messages) == 1
         engine.wrong = ""
         arena.publish(nothing(3), 3, 3)
         models.look()
