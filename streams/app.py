@@ -6,7 +6,7 @@ There is no module-level app, and nothing here reads the environment.
 
 import asyncio
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from time import monotonic, time_ns
 from typing import Any, Literal
@@ -24,7 +24,7 @@ from streams.crash import CrashPoint
 from streams.deadletters import DeadLetters
 from streams.guardrail import Guardrail
 from streams.heart import Heart
-from streams.incarnations import Incarnations, open_group
+from streams.incarnations import Incarnations, check_group, open_group
 from streams.intake import Intake, Router
 from streams.kafka import connect, idempotent_producer
 from streams.learner import Learner, Snapshots, Turn
@@ -86,6 +86,7 @@ class Runtime:
         self.started = self.draining = False
         self.writers: list[LogWriter] = []
         self.producer: Any = None
+        self.cancel_check: Callable[[], None] = lambda: None
         self.models: SharedModels | None = None
         if settings.learner.mode == "shared" and "learn" in roles:
             reader = ArenaReader(directory(settings), settings.kafka.namespace)
@@ -122,6 +123,13 @@ class Runtime:
             return committed() | learned
 
         self.tasks.start(self.stalls.watch(self.settings.kafka, positions))
+
+    def check_logs(self, assigned: Iterable[Any]) -> None:
+        """Look whether the logs of these partitions are those that were read before; if not, end."""
+        if self.settings.kafka.dialect == "tansu":  # its topics end with it
+            return
+        self.cancel_check()
+        self.cancel_check = self.tasks.start(check_group(self.settings, self.topics, list(assigned)))
 
     @property
     def topics(self) -> list[str]:
@@ -351,6 +359,7 @@ def _follow_assignments(app: StreamApp, runtime: Runtime, events: str) -> None:
     @app.on_partitions_assigned.connect(weak=False)  # type: ignore[untyped-decorator]
     async def assigned(_app: Any, assigned: Any, **_rest: Any) -> None:
         runtime.users.assign(sorted(tp.partition for tp in assigned if tp.topic == events), app.generation)
+        runtime.check_logs(assigned)
 
 
 async def serve(app: StreamApp, stop: asyncio.Event, started: Callable[[], None] | None = None) -> None:

@@ -9,12 +9,13 @@ commit starts at the beginning because we commit the beginning, not because a cl
 """
 
 import asyncio
+import logging
 from collections.abc import Iterable, Mapping
 from time import monotonic
 from typing import Any
 
 from aiokafka import AIOKafkaConsumer, TopicPartition
-from aiokafka.errors import KafkaError
+from aiokafka.errors import KafkaError, UnknownTopicOrPartitionError
 from aiokafka.structs import OffsetAndMetadata
 
 from schemas.errors import IncarnationError, UnavailableError
@@ -25,8 +26,17 @@ from streams.layout import LAYOUT, Layout, read_layout, refuse_former, refuse_un
 from streams.state_store import number_of
 from streams.transport import mark_of
 
+log = logging.getLogger(__name__)
+
 Incarnations = dict[tuple[str, int], int]
 """Life of a (topic, partition), counted from 0."""
+
+RESTORE = (
+    "restore events, state and signals together from a backup, or begin anew with another kafka.namespace"
+)
+
+LOOK_SECONDS, LOOK_BYTES = 10.0, 64 << 10
+"""Between two looks at the logs of a running worker, and how much of each is fetched."""
 
 LIFE = b"life/"
 """Keys of our identity records, in partition 0 of ``state``: ``life/TOPIC/PARTITION``."""
@@ -60,12 +70,10 @@ async def open_group(settings: Settings, topics: Iterable[str]) -> Incarnations:
             known = committed.get(tp)
             if known is not None and known.offset >= 0:
                 mark = known.metadata.partition(":")[2]
-                await check_log(consumer, tp, known.offset, mark, starts[tp], ends[tp])
+                bounds = starts[tp], ends[tp]
+                await check_log(consumer, tp, known.offset, mark, *bounds, own=tp.topic == own)
             elif (tp.topic, tp.partition) in lives:
-                raise IncarnationError(
-                    f"{tp.topic}/{tp.partition}: was read before, but the group has no offset in it: it was "
-                    f"recreated, or the group has expired: `streamwise topics --reopen {tp.topic}`"
-                )
+                raise _without_offset(tp)
             else:
                 fresh[tp] = OffsetAndMetadata(starts[tp], "0:")
     if fresh:
@@ -74,6 +82,77 @@ async def open_group(settings: Settings, topics: Iterable[str]) -> Incarnations:
     if new := {key: 0 for key in born if key not in lives}:
         await write_lives(settings, new)
     return {key: lives.get(key, 0) for key in born}
+
+
+async def check_group(settings: Settings, topics: Iterable[str], mine: Iterable[Any]) -> None:
+    """Look at an interval, for ever, whether the logs of our partitions are those that we read.
+
+    A topic that is deleted takes the group's offsets with it, and while it is gone the group shares out
+    the others.  What is created in its place would be read by nobody, in silence; or from the old position
+    on, once it has grown past it.  A broker that does not answer is asked again.
+
+    Parameters
+    ----------
+    mine
+        Topics and partitions assigned.
+
+    Raises
+    ------
+    IncarnationError
+        A log is gone, or is not the one that was read before.
+    """
+    own = settings.kafka.topic(Topic.EVENTS)  # its takeover checks it
+    sources = [topic for topic in topics if topic != own]
+    partitions = [TopicPartition(tp.topic, tp.partition) for tp in mine if tp.topic != own]
+    remembered: dict[Any, Any] = {}
+    while sources:
+        try:
+            async with reader(settings.kafka, fetch_bytes=LOOK_BYTES) as consumer:
+                while True:
+                    await _refuse_missing(consumer, sources)
+                    every = await _all_partitions(consumer, sources)
+                    known = await committed_by(settings, every)
+                    for tp in every:  # nobody may own it: it was not there when the group met
+                        if tp not in known or known[tp].offset < 0:
+                            raise _without_offset(tp)
+                    await _check_remembered(consumer, {tp: known[tp] for tp in partitions}, remembered)
+                    await asyncio.sleep(LOOK_SECONDS)
+        except (KafkaError, UnavailableError) as error:
+            log.info("logs cannot be checked yet: %r", error)
+            await asyncio.sleep(1.0)
+
+
+async def _refuse_missing(consumer: Any, topics: Iterable[str]) -> None:
+    for topic in topics:
+        try:
+            await consumer._client._wait_on_metadata(topic)  # noqa: SLF001  there is no public way to ask for one topic
+        except UnknownTopicOrPartitionError as error:
+            raise IncarnationError(
+                f"{topic}: is gone: it was deleted under us; `streamwise topics --create`, "
+                f"then `streamwise topics --reopen {topic}`"
+            ) from error
+
+
+async def _check_remembered(consumer: Any, known: dict[Any, Any], remembered: dict[Any, Any]) -> None:
+    """What was committed at the former look must still stand where it stood.
+
+    (What is committed now may have been read from another log already, which had grown past the position.)
+    """
+    starts, ends = await consumer.beginning_offsets([*known]), await consumer.end_offsets([*known])
+    for tp, now in known.items():
+        former = remembered.get(tp, now)
+        offset, mark = former.offset, former.metadata.partition(":")[2]
+        if starts[tp] >= offset:  # read, and deleted since
+            offset, mark = now.offset, ""
+        await check_log(consumer, tp, offset, mark, starts[tp], ends[tp])
+    remembered.update(known)
+
+
+def _without_offset(tp: Any) -> IncarnationError:
+    return IncarnationError(
+        f"{tp.topic}/{tp.partition}: was read before, but the group has no offset in it: it was "
+        f"recreated, or the group has expired: `streamwise topics --reopen {tp.topic}`"
+    )
 
 
 async def read_lives(consumer: Any, settings: Settings) -> tuple[Incarnations, Layout | None]:
@@ -104,10 +183,18 @@ async def write_lives(settings: Settings, lives: Mapping[tuple[str, int], int]) 
         await producer.flush()
 
 
-async def check_log(consumer: Any, tp: Any, offset: int, mark: str, start: int, end: int) -> None:
-    """Refuse a log in which ``offset`` is not the place that was committed."""
+async def check_log(
+    consumer: Any, tp: Any, offset: int, mark: str, start: int, end: int, *, own: bool = False
+) -> None:
+    """Refuse a log in which ``offset`` is not the place that was committed.
+
+    Parameters
+    ----------
+    own
+        It is ``events``: state and signals were made from what is not there any more.
+    """
     where = f"{tp.topic}/{tp.partition}"
-    remedy = f"if it was recreated on purpose: `streamwise topics --reopen {tp.topic}`"
+    remedy = RESTORE if own else f"if it was recreated on purpose: `streamwise topics --reopen {tp.topic}`"
     if offset > end:
         raise IncarnationError(
             f"{where}: read up to {offset}, but the log ends at {end}: its tail was lost; {remedy}"

@@ -254,7 +254,9 @@ class Partition:
         expected = max(self._delivered, self._applied)
         if before > expected:
             raise IncarnationError(
-                f"{batch.topic}/{self.number}: delivered from {before + 1}, but only {expected} is applied"
+                f"{batch.topic}/{self.number}: delivered from {before + 1}, but only {expected} is applied: "
+                "where the state topic was lost, set the group's offset in this topic to the earliest, and "
+                "all of it is folded again"
             )
         self._delivered = batch.last_offset
 

@@ -99,7 +99,7 @@ async def scan(
         start = (await consumer.beginning_offsets([tp]))[tp]
         end = (await consumer.end_offsets([tp]))[tp]
         if checkpoint is not None:
-            await check_log(consumer, tp, checkpoint.applied + 1, checkpoint.mark, start, end)
+            await check_log(consumer, tp, checkpoint.applied + 1, checkpoint.mark, start, end, own=True)
         elif start > 0:
             raise IncarnationError(
                 f"{tp.topic}/{partition}: begins at {start} and there is no state: what came before is lost; "

@@ -25,11 +25,18 @@ from typing import Any, NamedTuple
 from zlib import crc32
 
 import faust
-from aiokafka.errors import CommitFailedError, IllegalStateError
+from aiokafka.errors import (
+    CommitFailedError,
+    IllegalStateError,
+    NoOffsetForPartitionError,
+    OffsetOutOfRangeError,
+)
 from aiokafka.structs import OffsetAndMetadata, TopicPartition
 from faust.serializers.schemas import Schema
 from faust.transport.drivers import aiokafka as driver
 from faust.types.tuples import ConsumerMessage
+
+from schemas.errors import IncarnationError
 
 Record = Any
 """An aiokafka ``ConsumerRecord``: ``offset``, ``key``, ``value``, ``timestamp`` (ms), ``headers``."""
@@ -113,6 +120,22 @@ def _cut_bytes(records: list[Record], max_bytes: int) -> Iterator[list[Record]]:
     yield run
 
 
+def _lost(error: Any) -> IncarnationError:
+    """Which position which log does not hold.
+
+    Examples
+    --------
+    >>> str(_lost(OffsetOutOfRangeError({TopicPartition("clicks", 2): 40})))
+    'clicks/2: read up to 40, which the log does not hold: ... start again, which names the remedy'
+    """
+    found = error.args[0] if error.args else {}
+    where = ", ".join(f"{tp.topic}/{tp.partition}: read up to {at}" for tp, at in dict(found).items())
+    return IncarnationError(
+        f"{where or error!r}, which the log does not hold: its tail was lost, it was recreated, or unread "
+        "records were deleted: start again, which names the remedy"
+    )
+
+
 class BatchConsumerThread(driver.AIOKafkaConsumerThread):  # type: ignore[misc]
     """The thread that fetches; its commits carry marks."""
 
@@ -131,6 +154,18 @@ class BatchConsumerThread(driver.AIOKafkaConsumerThread):  # type: ignore[misc]
         """
         await super().on_start()
         self._ensure_consumer()._fetcher._prefetch_backoff = TAKE_SECONDS
+
+    async def _fetch_records(self, *args: Any, **options: Any) -> Any:
+        """Faust's hook: a log that does not hold our position any more fells the worker.
+
+        Raised, the error would end Faust's fetcher and nothing else: the worker would stand in silence, and
+        go on in silence when a recreated log has grown past the position.
+        """
+        try:
+            return await super()._fetch_records(*args, **options)
+        except (OffsetOutOfRangeError, NoOffsetForPartitionError) as error:
+            await self.crash(_lost(error))
+            return {}
 
     async def _commit(self, offsets: Mapping[Any, int]) -> bool:
         assigned = self.assignment()

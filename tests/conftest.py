@@ -55,7 +55,11 @@ def kafka(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     where = ["--dir", str(tmp_path_factory.mktemp("kafka"))]
     port = free_port(gap=100)
     subprocess.run(
-        [script, "start", *where, "--port", str(port)], check=True, capture_output=True, timeout=180
+        [script, "start", *where, "--port", str(port)],
+        check=True,
+        capture_output=True,
+        timeout=180,
+        env={"KAFKA_START_TIMEOUT": "170", **os.environ},
     )
     try:
         yield f"127.0.0.1:{port}"

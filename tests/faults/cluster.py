@@ -1,6 +1,7 @@
 """A real Kafka that can be broken: brokers that die, stand still and come back, each behind a proxy."""
 
 import contextlib
+import os
 import subprocess
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -72,7 +73,10 @@ class Cluster:
     def call(self, *arguments: str) -> str:
         """Run the script."""
         command = [self._script, *arguments[:1], "--dir", str(self.directory), *arguments[1:]]
-        return subprocess.run(command, check=True, capture_output=True, timeout=180, text=True).stdout
+        patient = {"KAFKA_START_TIMEOUT": "170", **os.environ}
+        return subprocess.run(
+            command, check=True, capture_output=True, timeout=180, text=True, env=patient
+        ).stdout
 
     def kill(self, n: int) -> None:
         """SIGKILL one."""
