@@ -10,6 +10,8 @@ from schemas.signals import Float32, Int32, UInt64
 
 SHIFT: Final = 18
 """Bits of a positive float32 that a bucket ignores: a bucket spans 3 % of a score."""
+TIES: Final = 2
+"""More keys than so many times what is wanted are narrowed before they are sorted."""
 LOWEST: Final = (127 - 24) << 5
 BUCKETS: Final = 1024
 """From 2^-24 to 2^8; smaller and larger scores fall into the first and the last bucket."""
@@ -114,6 +116,32 @@ def best_first(keys: UInt64, items: Int32, values: Float32) -> None:
             values[r] = 0.0
 
 
+@inner_kernel
+def narrow(keys: UInt64, enough: int, histogram: Int32) -> int:
+    """Move the best of distinct keys to the front, at least ``enough`` of them; how many.
+
+    Where most scores are equal (texts without a common word) a threshold of scores leaves all of them, and
+    sorting them costs more than the scores did.
+    """
+    low, high = keys[0], keys[0]
+    for key in keys:
+        low, high = min(low, key), max(high, key)
+    shift = np.uint64(0)
+    while (high - low) >> shift >= np.uint64(len(histogram)):
+        shift += np.uint64(1)
+    histogram[:] = 0
+    for key in keys:
+        histogram[int((key - low) >> shift)] += 1
+    above, least = 0, len(histogram)
+    while above < enough:
+        least -= 1
+        above += histogram[least]
+    n = 0
+    for p in range(len(keys)):
+        keys[n], n = keys[p], n + (1 if int((keys[p] - low) >> shift) >= least else 0)
+    return n
+
+
 @kernel
 def select(scores: Float32, ids: Int32, scratch: tuple[Int32, UInt64], items: Int32, values: Float32) -> None:
     """The best of distinct items, best first, equal ones by their hash; item 0 where there are too few.
@@ -133,4 +161,9 @@ def select(scores: Float32, ids: Int32, scratch: tuple[Int32, UInt64], items: In
     for p in range(len(scores)):
         keys[n] = key_of(scores[p], ids[p])
         n += 0 if scores[p] < limit else 1
+    while n > TIES * len(items):
+        fewer = narrow(keys[:n], len(items), histogram)
+        if fewer == n:
+            break
+        n = fewer
     best_first(keys[:n], items, values)

@@ -13,6 +13,8 @@ from schemas.signals import Float32, Int32, UInt8
 
 EXACT: Final = 4000
 """Up to so many slots all vectors are compared."""
+TILE: Final = 32
+"""Items compared with everybody before the next ones are."""
 ABSENT: Final = -1000.0
 """Bias of a slot without a vector: below any agreement of two."""
 
@@ -103,7 +105,9 @@ def _top(
     items: Int32,
     values: Float32,
 ) -> None:
-    people, vector, has = x
+    people, _, has = x
+    scores = np.empty((len(people), n_items), np.float32)
+    _agreements(x, n_items, scores)
     found, score = np.empty(n_items, np.int32), np.empty(n_items, np.float32)
     histogram, keys = np.empty(1024, np.int32), np.empty(n_items, np.uint64)
     for u in range(len(people)):
@@ -114,10 +118,34 @@ def _top(
         for i in range(1, n_items):
             if has[i] == 0 or marks[i] >= stamp + u:
                 continue
-            v = np.float32(0.0)
-            for j in range(people.shape[1]):
-                v += people[u, j] * vector[i, j]
             found[n] = i
-            score[n] = v
+            score[n] = scores[u, i]
             n += 1
         select(score[:n], found[:n], (histogram, keys), items[u, 0], values[u, 0])
+
+
+@fast_kernel
+def _agreements(x: tuple[Float32, Float32, UInt8], n_items: int, out: Float32) -> None:
+    """Everybody's agreement with every item.
+
+    A few items at a time, which stay in the nearest cache, for four people at once: their sums have the
+    same order as one person's alone.
+    """
+    people, vector, has = x
+    last = len(people) - 1
+    for first in range(1, n_items, TILE):
+        for u in range(0, len(people), 4):
+            a, b = people[u], people[min(u + 1, last)]
+            c, d = people[min(u + 2, last)], people[min(u + 3, last)]
+            for i in range(first, min(first + TILE, n_items)):
+                if has[i] == 0:
+                    continue
+                v, w = np.float32(0.0), np.float32(0.0)
+                y, z = np.float32(0.0), np.float32(0.0)
+                for j in range(people.shape[1]):
+                    v += a[j] * vector[i, j]
+                    w += b[j] * vector[i, j]
+                    y += c[j] * vector[i, j]
+                    z += d[j] * vector[i, j]
+                out[u, i], out[min(u + 1, last), i] = v, w
+                out[min(u + 2, last), i], out[min(u + 3, last), i] = y, z
