@@ -118,8 +118,8 @@ class Content:
         if self:
             table = self._serving()
             table.reserve(queries.n_items)
-            for column, window in enumerate((WINDOW, 1)):
-                _scores(_profiles(queries, table, window), table.vectors, start, item, out[:, column])
+            mean, newest = _profiles(queries, table, WINDOW), _profiles(queries, table, 1)
+            _scores(mean, newest, table.vectors, start, item, out)
         return out
 
     def _serving(self) -> VectorTable:
@@ -167,10 +167,11 @@ def _profile(x: tuple[Int32, Int32, UInt8], vector: Float32, window: int, out: F
 
 
 @fast_kernel
-def _scores(profile: Float32, vector: Float32, start: Int32, item: Int32, out: Float32) -> None:
-    for u in range(len(profile)):
+def _scores(mean: Float32, newest: Float32, vector: Float32, start: Int32, item: Int32, out: Float32) -> None:
+    for u in range(len(mean)):
         for p in range(start[u], start[u + 1]):
-            v = np.float32(0.0)
-            for j in range(profile.shape[1]):
-                v += profile[u, j] * vector[item[p], j]
-            out[p] = v
+            v, w = np.float32(0.0), np.float32(0.0)
+            for j in range(mean.shape[1]):
+                v += mean[u, j] * vector[item[p], j]
+                w += newest[u, j] * vector[item[p], j]
+            out[p, 0], out[p, 1] = v, w

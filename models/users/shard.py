@@ -300,6 +300,8 @@ class UserShard:
 
     def arm_of(self, user_id: str) -> Arm:
         """A person's side of the experiment, known or not."""
+        if not self._subjects:  # nobody has logged in: no need to look anybody up
+            return self.experiment.arm_of(user_id)
         return self.experiment.arm_of(self._subjects.get(self.slot_of(user_id), user_id))
 
     def contexts(self, user_slots: Int32, now: Int64, *, limit: int = CONTEXT) -> Contexts:
