@@ -19,8 +19,8 @@ from schemas.control import PolicySwitch
 from schemas.ladder import RUNGS
 from schemas.reports import CausalReport
 
-LIST_SECONDS = (0.005, 0.01, 0.02, 0.035, 0.05, 0.08, 0.12, 0.2, 0.35, 0.5, 1, 2, 5, 10)
-"""Event to list: the limits to watch are 80 ms (median) and 200 ms (p99)."""
+LIST_SECONDS = (0.005, 0.01, 0.02, 0.03, 0.04, 0.06, 0.09, 0.12, 0.18, 0.25, 0.35, 0.5, 1, 2, 5, 10)
+"""Event to list: the limits to watch are 60 ms (median) and 120 ms (p99)."""
 
 WORK_SECONDS = (0.0002, 0.0005, 0.001, 0.002, 0.004, 0.008, 0.015, 0.03, 0.06, 0.12, 0.25, 1)
 """Slices of computing: a batch of lists, a run of events, a slice of learning."""

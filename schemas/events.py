@@ -220,6 +220,9 @@ _encoder = msgspec.json.Encoder()
 _decoder: msgspec.json.Decoder[Event] = msgspec.json.Decoder(Event)
 encode_event = _encoder.encode
 
+DECISION_START = b'{"type":"decision"'
+"""How ``encode_event`` begins a decision: told apart without decoding it."""
+
 
 def decode_event(data: bytes) -> Event:
     """A canonical event from its bytes.

@@ -9,7 +9,7 @@ only then acknowledges the runs, so that their offsets may be committed.
 
 import asyncio
 from collections.abc import Awaitable, Callable, Iterator, Mapping
-from dataclasses import replace
+from contextlib import suppress
 from itertools import compress
 from time import perf_counter
 from typing import NamedTuple
@@ -19,17 +19,18 @@ import numpy as np
 from models.users.applied import Applied
 from models.users.shard import UserShard
 from schemas.errors import FencedError, IncarnationError, InvalidMessageError, UnavailableError
-from schemas.events import Decision, Event, Tick, decode_event, encode_event
+from schemas.events import DECISION_START, Decision, Event, Tick, decode_event, encode_event
 from schemas.heartbeats import Heartbeat
 from schemas.recommendations import Recommendation
 from schemas.settings import Settings
-from schemas.signals import Cover, Int64, SignalBlock
+from schemas.signals import Int64
 from streams.crash import CrashPoint, Step
 from streams.deadletters import DeadLetter, DeadLetters
 from streams.learner import Turn
 from streams.observer import StreamObserver
 from streams.pace import Pace
 from streams.ports import EngineLike
+from streams.rows import Rows
 from streams.scan import Scan, scan
 from streams.signals import SignalsWriter
 from streams.state_store import Checkpoint, Restored, StateStore, restore, take_over
@@ -39,7 +40,21 @@ from streams.writer import LogWriter, Outgoing
 
 RUNS_WAITING = 64
 RECORDS_AT_ONCE = 2000
+ECHO_SECONDS = 0.05
+"""How long our own decisions, read back, wait for a run that is urgent."""
 IDLE_SECONDS = 5.0
+
+
+def is_echo(batch: RecordBatch) -> bool:
+    """Whether a run holds decisions alone: nobody waits for what they change.
+
+    Examples
+    --------
+    >>> from types import SimpleNamespace as Record
+    >>> is_echo(RecordBatch("events", 0, [Record(value=encode_event(Tick(ts=0)))]))
+    False
+    """
+    return all((record.value or b"").startswith(DECISION_START) for record in batch.records)
 
 
 class Delivered(NamedTuple):
@@ -87,16 +102,17 @@ class Partition:
         self._owned = True
         self._tools = tools
         self._runs: asyncio.Queue[Delivered] = asyncio.Queue(RUNS_WAITING)
+        self._news = asyncio.Event()
         self._open: dict[str, int] = {}
         self._held: list[Callable[[], None]] = []
-        self._signals: list[asyncio.Future[None]] = []
         self._store: StateStore | None = None
         self._rewrite: dict[int, bytes] = {}
         self._scan = Scan(0, [], [])
         self._undecided: list[Trigger] = []
         self._candidates: dict[int, Trigger] = {}
-        self._applied = self._cover = self._delivered = -1
+        self._applied = self._delivered = -1
         self._incarnation = 0
+        self._rows = Rows(number, tools.engine, tools.turn, tools.signals, tools.observer, self._pass_on)
         self._mark = ""
         self._writing = asyncio.Lock()
         self._still = asyncio.Lock()  # held while the state must not change
@@ -107,6 +123,8 @@ class Partition:
     async def take(self, delivered: Delivered) -> None:
         """Queue a run; waits only when 64 are waiting."""
         await self._runs.put(delivered)
+        if self._runs.qsize() > RUNS_WAITING // 2 or not is_echo(delivered.batch):
+            self._news.set()
 
     def published(self, trigger_id: str) -> None:
         """The list for a trigger is acknowledged: it is not open any more."""
@@ -133,11 +151,18 @@ class Partition:
         while self.owned():
             delivered = await self._runs.get()
             self._heard = perf_counter()
+            if is_echo(delivered.batch):
+                await self._news_within(ECHO_SECONDS)
             await self._tools.queue.room()
             await self._tools.letters.room()
             async with self._still, self._tools.pace.heavy():
                 if self.owned() and self.shard is not None:
                     self._apply(self._take_waiting(delivered), self.shard)
+
+    async def rows(self) -> None:
+        """Append the rows of what was applied, a moment later."""
+        await self.ready.wait()
+        await self._rows.run(self.owned, self._still, self._tools.pace)
 
     async def checkpoints(self) -> None:
         """Write a checkpoint at each interval."""
@@ -198,7 +223,8 @@ class Partition:
             shard.load_checkpoint(checkpoint.shard)
             await self._tools.pace.sliced(self._blocks_into(shard, restored))
             self._rewrite = {n: restored.blocks[n] for n in restored.unfinished}
-            self._applied, self._mark, self._cover = checkpoint.applied, checkpoint.mark, checkpoint.cover
+            self._applied, self._mark = checkpoint.applied, checkpoint.mark
+            self._rows.cover = checkpoint.cover
         self.shard = shard
 
     def _blocks_into(self, shard: UserShard, restored: Restored) -> Iterator[int]:
@@ -218,11 +244,19 @@ class Partition:
 
     # -- applying
 
+    async def _news_within(self, seconds: float) -> None:
+        """Wait for a run that asks for something; those with our own decisions are applied with it."""
+        with suppress(TimeoutError):
+            async with asyncio.timeout(seconds):
+                await self._news.wait()
+
     def _take_waiting(self, delivered: Delivered) -> list[Record]:
         """New records of a run and of those that have come behind it: many small ones cost like one."""
         records = self._admit(delivered)
         while len(records) < RECORDS_AT_ONCE and not self._runs.empty():
             records += self._admit(self._runs.get_nowait())
+        if self._runs.empty():
+            self._news.clear()
         return records
 
     def _admit(self, delivered: Delivered) -> list[Record]:
@@ -238,9 +272,8 @@ class Partition:
         if events:
             with self._tools.turn.first():
                 applied = self._tools.engine.apply(shard, events, offsets, broker_ts=times)
-                block = self._tools.engine.block_of(applied)
             beat = max((e.beat for e in events if isinstance(e, Tick)), default=0)
-            self._append(block, records[-1].offset, beat)
+            self._rows.add(applied, records[-1].offset, beat)
             self._trigger_lists(applied, dict(zip(offsets.tolist(), times.tolist(), strict=True)))
         self._applied, self._mark = records[-1].offset, mark_of(records[-1])
         if self._undecided and self._applied + 1 >= self._scan.end:
@@ -272,24 +305,11 @@ class Partition:
                 letters.append(DeadLetter(record, error))
                 self._tools.observer.on_dead_letter("users", type(error).__name__)
         if letters:
-            self._signals.append(self._tools.letters.put(letters, "users"))
+            self._rows.landing.append(self._tools.letters.put(letters, "users"))
         columns = np.array(kept, np.int64).reshape(len(kept), 2)
         return events, np.ascontiguousarray(columns[:, 0]), np.ascontiguousarray(columns[:, 1])
 
-    def _append(self, block: SignalBlock, to: int, beat: int) -> None:
-        """Append the block of a run; one without rows and heartbeats is covered by the next block."""
-        rows = (block.interactions, block.exposures, block.rewards, block.probes)
-        if not beat and not any(map(len, rows)):
-            return
-        covered = replace(block, cover=Cover(self.number, self._incarnation, self._cover, to), beat=beat)
-        landed, size = self._tools.signals.append(covered)
-        self._signals.append(landed)
-        self._cover = to
-        self._tools.observer.on_signals(self.number, size)
-        if beat:
-            self._pass_on(beat, landed, replayed=to < self._scan.end)
-
-    def _pass_on(self, ts: int, landed: "asyncio.Future[None]", *, replayed: bool) -> None:
+    def _pass_on(self, ts: int, to: int, landed: "asyncio.Future[None]") -> None:
         """A heartbeat was applied and its block is on its way; readers get no replayed one."""
         tools, topic = self._tools, self._tools.events.topic
         tools.observer.on_heartbeat("users", topic, self.number, ts)
@@ -299,7 +319,7 @@ class Partition:
                 tools.observer.on_heartbeat("signals", topic, self.number, ts)
 
         landed.add_done_callback(told)
-        if not replayed:
+        if to >= self._scan.end:
             tools.queue.beat(self.number, ts)
 
     def _trigger_lists(self, applied: Applied, arrived: Mapping[int, int]) -> None:
@@ -369,16 +389,19 @@ class Partition:
 
         (The learner touches nothing of a shard but the numbering of items, to which it appends: no turn.)
         """
+        async with self._tools.pace.heavy():
+            if self.owned():
+                self._rows.append()
         dirty = shard.dirty_blocks()
         encoded = await self._tools.pace.sliced((n, shard.encode_block(n)) for n in dirty)
         held, self._held = self._held, []
-        signals, self._signals = self._signals, []
+        signals, self._rows.landing = self._rows.landing, []
         rewrite, self._rewrite = self._rewrite, {}
         checkpoint = Checkpoint(
             applied=self._applied,
             mark=self._mark,
             incarnation=self._incarnation,
-            cover=self._cover,
+            cover=self._rows.cover,
             open=tuple(sorted(set(self._open.values()))),
             shard=shard.encode_checkpoint(),
         )

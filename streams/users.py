@@ -50,8 +50,9 @@ class Users:
         for number in numbers:
             partition = Partition(number, tools)
             self._partitions[number] = partition
-            works = partition.run(), partition.checkpoints(), partition.ticks(), partition.heartbeats()
-            self._cancel[number] = self._tasks.start(*works)
+            works = partition.run(), partition.rows(), partition.checkpoints(), partition.ticks()
+            beats = partition.heartbeats()
+            self._cancel[number] = self._tasks.start(*works, beats)
 
     def release(self) -> None:
         """Own nothing: a rebalance has begun."""

@@ -28,8 +28,14 @@ from streams.observer import NullObserver
 from streams.provision import provision
 from streams.writer import LogWriter, Outgoing
 
-OPTIONS: dict[str, Option] = {"bootstrap": "", "users": 20_000, "items": 2_000, "events": 200_000}
-"""``bootstrap`` of a Kafka; empty starts the embedded broker."""
+OPTIONS: dict[str, Option] = {
+    "bootstrap": "",
+    "users": 20_000,
+    "items": 2_000,
+    "events": 200_000,
+    "replication": 1,
+}
+"""``bootstrap`` of a Kafka; empty starts the embedded broker.  ``replication`` of each topic."""
 
 
 class Effort(NamedTuple):
@@ -51,14 +57,22 @@ class Stopwatch:
 
 
 @contextmanager
-def deployment(args: BenchArgs, **lists: Any) -> Iterator[Settings]:
+def deployment(
+    args: BenchArgs, *, checkpoint_seconds: float = 1.0, session_seconds: float = 6.0, **lists: Any
+) -> Iterator[Settings]:
     """Settings of a new namespace on the broker of the options, lists on request only by default."""
     name = f"bench{uuid4().hex[:8]}"
-    options = {"namespace": name, "group": name, "partitions": 4}
+    options = {
+        "namespace": name,
+        "group": name,
+        "partitions": 4,
+        "replication": args.whole("replication"),
+        "session_seconds": session_seconds,
+    }
     with tempfile.TemporaryDirectory() as directory, broker(args.text("bootstrap")) as kafka:
         yield Settings(
             kafka=msgspec.structs.replace(kafka, **options),
-            users=UserSettings(checkpoint_seconds=1.0),
+            users=UserSettings(checkpoint_seconds=checkpoint_seconds),
             lists=ListSettings(**({"publish": "requests"} | lists)),
             learner=LearnerSettings(directory=str(Path(directory) / "snapshots")),
         )
@@ -68,7 +82,7 @@ def deployment(args: BenchArgs, **lists: Any) -> Iterator[Settings]:
 def broker(bootstrap: str) -> Iterator[KafkaSettings]:
     """A running Kafka, or the embedded broker for as long as it is needed."""
     if bootstrap:
-        yield KafkaSettings(bootstrap=bootstrap, session_seconds=6.0)
+        yield KafkaSettings(bootstrap=bootstrap)
         return
     from deploy.embedded.broker import EmbeddedBroker  # noqa: PLC0415  an optional extra
     from deploy.embedded.compat import install  # noqa: PLC0415  as above

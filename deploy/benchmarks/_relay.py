@@ -1,11 +1,12 @@
-"""The peer of the latency benchmark: the same three topics and acknowledgements, and no work at all.
+"""The peer of the latency benchmark: the same topics and acknowledgements, and no work at all.
 
-``python -m deploy.benchmarks._relay SETTINGS.json`` copies ``clicks`` to ``events`` and ``events`` to
-``recommendations`` with plain aiokafka until it is terminated.
+``python -m deploy.benchmarks._relay SETTINGS.json clicks events recommendations`` copies each of the topics
+to the next with plain aiokafka until it is terminated.
 """
 
 import asyncio
 import sys
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -33,13 +34,10 @@ async def copy(kafka: KafkaSettings, producer: Any, source: Topic, target: Topic
                 await asyncio.gather(*sent)
 
 
-async def relay(kafka: KafkaSettings) -> None:
-    """Both hops."""
+async def relay(kafka: KafkaSettings, hops: list[Topic]) -> None:
+    """All hops."""
     async with idempotent_producer(kafka) as producer:
-        await asyncio.gather(
-            copy(kafka, producer, Topic.CLICKS, Topic.EVENTS),
-            copy(kafka, producer, Topic.EVENTS, Topic.RECOMMENDATIONS),
-        )
+        await asyncio.gather(*(copy(kafka, producer, a, b) for a, b in pairwise(hops)))
 
 
 def main() -> None:
@@ -49,7 +47,7 @@ def main() -> None:
         from deploy.embedded.compat import install  # noqa: PLC0415  an optional extra
 
         install()
-    asyncio.run(relay(kafka))
+    asyncio.run(relay(kafka, [Topic(name) for name in sys.argv[2:]]))
 
 
 if __name__ == "__main__":

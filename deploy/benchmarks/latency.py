@@ -1,155 +1,107 @@
-"""Event to list: from a click's timestamp to the read of the list that it triggered, against a relay."""
+"""Event to list: from a click's timestamp to the read of the list that it triggered, against a relay.
+
+A worker and a plain relay over the same three topics run side by side, each with topics of its own; they
+are driven in turn, a window each, so that a busy machine meets both.  One run is one such pair of windows.
+"""
 
 import asyncio
-import sys
-import tempfile
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
-from pathlib import Path
-from time import perf_counter
+from collections.abc import Callable, Mapping
+from contextlib import ExitStack
+from itertools import count
 
 import msgspec
 import numpy as np
-from aiokafka import AIOKafkaConsumer, TopicPartition
 
-from deploy.benchmarks import _broker
-from deploy.benchmarks._broker import clicks, deployment
-from deploy.benchmarks.base import BenchArgs, BenchResult, repeat
-from deploy.process import spawn, stop
-from deploy.supervisor import to_toml
+from deploy.benchmarks import _broker, _flow
+from deploy.benchmarks._broker import deployment
+from deploy.benchmarks._flow import Make, Message
+from deploy.benchmarks.base import BenchArgs, BenchResult, Figure, repeat
 from schemas.settings import Settings
-from schemas.topics import Topic, topic_name
-from streams.connection import consumer_options
-from streams.kafka import idempotent_producer
-from streams.provision import provision
+from schemas.topics import Topic
 
-OPTIONS = _broker.OPTIONS | {"rate": 200, "seconds": 20, "warm": 8}
-
-
-class _List(msgspec.Struct):
-    """What is read of a list or of a relayed click."""
-
-    trigger_id: str = ""
-    event_id: str = ""
-
-    @property
-    def cause(self) -> str:
-        return self.trigger_id or self.event_id
+OPTIONS = _broker.OPTIONS | {"rate": 1000, "seconds": 10, "warm": 15}
+HOPS = (Topic.CLICKS, Topic.EVENTS, Topic.RECOMMENDATIONS)
 
 
 def run(args: BenchArgs) -> BenchResult:
     """Measure."""
-    seconds = 5 if args.short else args.whole("seconds")
+    return compare("latency", args, lambda name: clicking(args, name), HOPS, publish="always")
 
-    def measure() -> Mapping[str, float]:
-        with deployment(args, publish="always") as settings:
-            asyncio.run(furnish(args, settings))
-            with streaming(settings):
-                ours = asyncio.run(drive(args, settings, seconds))
-        with deployment(args) as settings:
-            asyncio.run(furnish(args, settings))
-            with relaying(settings):
-                peer = asyncio.run(drive(args, settings, seconds))
-        ratio = {"ratio_to_relay": ours["p99_ms"] / peer["p99_ms"]}
-        return ours | ratio | {f"relay_{name}": value for name, value in peer.items()}
 
-    found = repeat(measure, args.runs)
-    ours = {k: v for k, v in found.items() if not k.startswith("relay_")}
+def clicking(args: BenchArgs, name: str) -> Make:
+    """Clicks by people and about items drawn evenly."""
+    draw, number = np.random.default_rng(1), count()
+    encode = msgspec.json.Encoder().encode
+
+    def make(_: int, now: int) -> Message:
+        user = f"user-{draw.integers(args.whole('users'))}"
+        cause = f"{name}-{next(number)}"
+        item = f"item-{draw.integers(args.whole('items'))}"
+        value = encode({"event_id": cause, "user_id": user, "item_id": item, "ts": now})
+        return Message(Topic.CLICKS, None, user, value, cause)
+
+    return make
+
+
+def compare(
+    bench: str, args: BenchArgs, make: "MakeFor", hops: tuple[Topic, ...], publish: str
+) -> BenchResult:
+    """Windows of a worker and of a relay in turn; ``make`` is called once for each of the two."""
+    with ExitStack() as stack:
+        ours, theirs = (
+            stack.enter_context(deployment(args, checkpoint_seconds=10.0, publish=publish)) for _ in range(2)
+        )
+        ours = _flow.observed(ours)
+        for settings in (ours, theirs):
+            asyncio.run(_flow.furnish(args, settings))
+        worker = stack.enter_context(_flow.streaming(ours))
+        relay = stack.enter_context(_flow.relaying(theirs, *hops))
+        sides = (ours, worker, make("ours")), (theirs, relay, make("theirs"))
+        for settings, _, side in sides:
+            asyncio.run(_flow.alive(settings, side))
+            asyncio.run(_flow.drive(settings, side, rate=args.number("rate"), seconds=args.number("warm")))
+        found = repeat(lambda: pair(args, sides), args.runs)
     peer = {k.removeprefix("relay_"): v for k, v in found.items() if k.startswith("relay_")}
+    figures: dict[str, Figure | float] = {k: v for k, v in found.items() if not k.startswith("relay_")}
     return BenchResult(
-        bench="latency", figures={"rate": args.number("rate"), **ours}, against={"aiokafka relay": peer}
+        bench=bench, figures={"rate": args.number("rate"), **figures}, against={"aiokafka relay": peer}
     )
 
 
-async def furnish(args: BenchArgs, settings: Settings) -> None:
-    """Topics and a catalogue."""
-    await provision(settings)
-    topic = topic_name(Topic.ITEMS, settings.kafka.namespace)
-    async with idempotent_producer(settings.kafka) as producer:
-        for n in range(args.whole("items")):
-            body = msgspec.json.encode({"item_id": f"item-{n}", "title": f"thing {n}"})
-            await producer.send(topic, body, key=f"item-{n}".encode())
-        await producer.flush()
+def pair(args: BenchArgs, sides: "tuple[Side, Side]") -> Mapping[str, float]:
+    """One window of each."""
+    seconds = 5.0 if args.short else args.number("seconds")
+    settings = sides[0][0]
+    before: dict[float, float] = {}
+    ours = window(args, sides[0], seconds, lambda: before.update(_flow.histogram(settings)))
+    after = _flow.histogram(settings)
+    peer = window(args, sides[1], seconds)
+    own = {f"product_p{q}_ms": _flow.quantile(before, after, q / 100) for q in (50, 99)}
+    buckets = max(_flow.apart(list(after), ours[f"p{q}_ms"], own[f"product_p{q}_ms"]) for q in (50, 99))
+    ratios = {
+        f"ratio_to_relay{s}": ours[f"{q}_ms"] / peer[f"{q}_ms"] for s, q in (("", "p99"), ("_p50", "p50"))
+    }
+    return ours | own | {"buckets_apart": buckets} | ratios | {f"relay_{k}": v for k, v in peer.items()}
 
 
-@contextmanager
-def streaming(settings: Settings) -> Iterator[None]:
-    """A worker in a process of its own."""
-    with tempfile.TemporaryDirectory() as directory:
-        file = Path(directory) / "settings.toml"
-        file.write_text(to_toml(msgspec.to_builtins(settings)), "utf-8")
-        process = spawn([sys.executable, "-m", "deploy.cli", "stream", "--settings", str(file)])
-        try:
-            yield
-        finally:
-            stop(process, seconds=15)
-
-
-@contextmanager
-def relaying(settings: Settings) -> Iterator[None]:
-    """The peer in a process of its own."""
-    with tempfile.TemporaryDirectory() as directory:
-        file = Path(directory) / "kafka.json"
-        file.write_bytes(msgspec.json.encode(settings.kafka))
-        process = spawn([sys.executable, "-m", "deploy.benchmarks._relay", str(file)])
-        try:
-            yield
-        finally:
-            stop(process, seconds=5)
-
-
-async def drive(args: BenchArgs, settings: Settings, seconds: int) -> dict[str, float]:
-    """Send at an even pace, read what comes out; the first ``warm`` seconds after the start are dropped."""
-    rate, warm = args.number("rate"), args.whole("warm")
-    records = clicks(args, round(rate * (warm + seconds)))
-    sent: dict[str, float] = {}
-    seen: dict[str, float] = {}
-    reading = asyncio.create_task(read(settings, seen))
-    async with idempotent_producer(settings.kafka) as producer:
-        await alive(producer, settings, seen)
-        started = perf_counter()
-        for n, record in enumerate(records):
-            if (ahead := started + n / rate - perf_counter()) > 0:
-                await asyncio.sleep(ahead)
-            sent[f"1-{n}"] = perf_counter()
-            topic = topic_name(Topic.CLICKS, settings.kafka.namespace)
-            await producer.send(topic, record.value, key=record.key)
-        await asyncio.sleep(2.0)
-    reading.cancel()
-    await asyncio.gather(reading, return_exceptions=True)
-    measured = [k for k in sent if k in seen and sent[k] >= started + warm]
-    times = np.array([seen[k] - sent[k] for k in measured]) * 1000
+def window(
+    args: BenchArgs, side: "Side", seconds: float, on_settled: Callable[[], None] = lambda: None
+) -> dict[str, float]:
+    """What one window of one side showed."""
+    settings, pid, make = side
+    used, rate = _flow.cpu_seconds(pid), args.number("rate")
+    whole = _flow.SETTLED + seconds
+    flow = asyncio.run(_flow.drive(settings, make, rate=rate, seconds=whole, on_settled=on_settled))
+    used = _flow.cpu_seconds(pid) - used
+    times = flow.times(min(flow.sent.values()) + _flow.SETTLED)
     return {
         "p50_ms": float(np.percentile(times, 50)),
         "p99_ms": float(np.percentile(times, 99)),
-        "answered_share": len(measured) / sum(t >= started + warm for t in sent.values()),
+        "answered_share": len(flow.seen.keys() & flow.sent.keys()) / len(flow.sent),
+        "lost": flow.lost(),
+        "cpu_ms_per_event": 1000.0 * used / len(flow.sent),
     }
 
 
-async def alive(producer: object, settings: Settings, seen: dict[str, float]) -> None:
-    """Send clicks until the first one comes out at the other end."""
-    topic = topic_name(Topic.CLICKS, settings.kafka.namespace)
-    number = 0
-    while not seen:
-        body = {"event_id": f"first-{number}", "user_id": f"first-{number}", "item_id": "item-1"}
-        await producer.send_and_wait(topic, msgspec.json.encode(body))  # type: ignore[attr-defined]
-        number += 1
-        await asyncio.sleep(0.5)
-
-
-async def read(settings: Settings, seen: dict[str, float]) -> None:
-    """Note when each list is read first."""
-    decode = msgspec.json.Decoder(_List).decode
-    name = topic_name(Topic.RECOMMENDATIONS, settings.kafka.namespace)
-    async with AIOKafkaConsumer(**consumer_options(settings.kafka)) as consumer:
-        partitions = [TopicPartition(name, p) for p in range(settings.kafka.partitions)]
-        consumer.assign(partitions)
-        await consumer.seek_to_beginning(*partitions)
-        while True:
-            got = await consumer.getmany(timeout_ms=500)
-            now = perf_counter()
-            for records in got.values():
-                for record in records:
-                    if record.value is None:  # a heartbeat
-                        continue
-                    seen.setdefault(decode(record.value).cause, now)
+MakeFor = Callable[[str], Make]
+Side = tuple[Settings, int, Make]

@@ -296,6 +296,21 @@ def join_runs(parts: Sequence[Applied]) -> Applied:
     )
 
 
+def joined(runs: Sequence[Applied]) -> Applied:
+    """Effects of several runs of one shard that follow each other, as those of one."""
+    if len(runs) == 1:
+        return runs[0]
+    first = np.cumsum([0, *(len(run.events) for run in runs)])
+    shifted = [
+        replace(run, contexts_at=run.contexts_at + np.int32(at)) for run, at in zip(runs, first, strict=False)
+    ]
+    whole = join_runs(shifted)
+    whole.to = runs[-1].to
+    whole.events = [event for run in runs for event in run.events]
+    whole.offsets = np.concatenate([run.offsets for run in runs])
+    return whole
+
+
 def join(parts: Sequence[C]) -> C:
     """Rows of several runs, one after the other."""
     if len(parts) == 1:

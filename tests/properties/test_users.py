@@ -1,9 +1,12 @@
 """Whatever is delivered twice, cut or interrupted: one state, and the one that plain Python gives."""
 
+from itertools import pairwise
+
 import numpy as np
 from hypothesis import Phase, given, settings
 from hypothesis import strategies as st
 
+from models.users.applied import joined
 from schemas.events import Click, Erase, Event, Feedback, Impression, Merge, Purchase, Request, Source, Tick
 from tests.models.users.builders import T0, decision, dump, new_shard, reborn
 from tests.models.users.plain import PlainShard, hashed, rows_of
@@ -84,6 +87,32 @@ def test_rows_are_those_of_the_plain_fold(log) -> None:
     assert exposures == hashed(plain.exposures)
     assert rewards == hashed(plain.rewards)
     assert len(shard) == len(plain.people)
+
+
+@quick
+@given(logs, st.integers(0, 120), st.integers(0, 120))
+def test_rows_of_joined_runs_are_those_of_one(log, a, b) -> None:
+    """Rows, contexts and covers do not tell how many runs their events came in."""
+    cuts = sorted({0, min(a, len(log)), min(b, len(log)), len(log)})
+    probed = np.arange(len(log)) % 3 == 0
+    one, many = new_shard(), new_shard()
+    whole = one.apply(*columns(log, 0, len(log)), want_contexts=probed.astype(np.uint8))
+    parts = [
+        many.apply(*columns(log, begin, end), want_contexts=probed[begin:end].astype(np.uint8))
+        for begin, end in pairwise(cuts)
+    ]
+    got = joined(parts)
+    assert rows_of(got, many) == rows_of(whole, one)
+    assert (got.after, got.to, got.contexts_at.tolist()) == (
+        whole.after,
+        whole.to,
+        whole.contexts_at.tolist(),
+    )
+    assert got.offsets.tolist() == whole.offsets.tolist()
+    mine, theirs = got.contexts, whole.contexts
+    for name in ("user", "now", "age", "ctx_start", "ctx_gap", "ctx_kind", "seen_start"):
+        assert np.array_equal(getattr(mine, name), getattr(theirs, name))
+    assert many.items.ids_of(mine.ctx_slot.tolist()) == one.items.ids_of(theirs.ctx_slot.tolist())
 
 
 @quick

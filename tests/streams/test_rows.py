@@ -1,0 +1,98 @@
+"""Rows of small runs share a block; nothing is left behind, and covers have no gap."""
+
+import asyncio
+
+import numpy as np
+import pytest
+
+from models.engine import Engine
+from schemas.events import Click
+from schemas.settings import EngineSettings
+from schemas.signals import decode_block
+from streams.learner import Turn
+from streams.observer import NullObserver
+from streams.pace import Pace
+from streams.rows import ENOUGH, Rows
+from streams.signals import SignalsWriter
+
+
+class Log:
+    """Keeps what is appended, and acknowledges it at once."""
+
+    def __init__(self):
+        self.blocks = []
+        self.some = asyncio.Event()
+
+    def put(self, partition, records):
+        self.blocks += [decode_block(record.value) for record in records]
+        self.some.set()
+        done = asyncio.get_running_loop().create_future()
+        done.set_result(None)
+        return done
+
+
+class Stream:
+    """One partition: applies clicks run by run and gives their rows away."""
+
+    def __init__(self):
+        self.engine, self.log, self.beats = Engine(EngineSettings()), Log(), []
+        self.shard, self.next = self.engine.open_shard(3), 0
+        turn, signals = Turn(), SignalsWriter(self.log)
+        self.rows = Rows(3, self.engine, turn, signals, NullObserver(), lambda *beat: self.beats.append(beat))
+
+    def run(self, count: int, *, poison: int = 0, beat: int = 0) -> None:
+        events = [
+            Click(event_id=f"e{n}", user_id=f"u{n % 5}", item_id=f"i{n % 7}", ts=1000 + n)
+            for n in range(self.next, self.next + count)
+        ]
+        offsets = np.arange(self.next, self.next + count)
+        applied = self.engine.apply(self.shard, events, offsets, broker_ts=offsets + 1000)
+        self.next += count + poison
+        self.rows.add(applied, self.next - 1, beat)
+
+
+async def test_runs_become_one_block() -> None:
+    """Three runs, one block: every row and probe once, and the cover ends where the last run does."""
+    stream = Stream()
+    for count in (1, 4, 2):
+        stream.run(count, poison=1)
+    assert stream.log.blocks == []
+    stream.rows.append()
+    stream.rows.append()
+    (block,) = stream.log.blocks
+    assert block.interactions.offset.tolist() == [0, 2, 3, 4, 5, 7, 8]
+    assert block.probes.offset.tolist() == block.interactions.offset.tolist()
+    assert (block.cover.partition, block.cover.after, block.cover.to) == (3, -1, 9)
+    assert len(stream.rows.landing) == 1
+
+
+async def test_covers_follow_each_other() -> None:
+    """The next block begins where the last one ended, and names its newest heartbeat."""
+    stream = Stream()
+    stream.run(2)
+    stream.rows.append()
+    stream.run(1, beat=70)
+    stream.run(1, beat=90)
+    stream.rows.append()
+    first, second = stream.log.blocks
+    assert (second.cover.after, second.cover.to, second.beat) == (first.cover.to, 3, 90)
+    assert [beat[:2] for beat in stream.beats] == [(90, 3)]
+
+
+async def test_a_large_run_waits_for_no_other() -> None:
+    """Enough events are a block by themselves."""
+    stream = Stream()
+    stream.run(3)
+    stream.run(ENOUGH)
+    assert [len(block.interactions) for block in stream.log.blocks] == [ENOUGH + 3]
+
+
+@pytest.mark.parametrize("count", [1, 40])
+async def test_what_gathers_is_appended_by_itself(count) -> None:
+    """A row waits for others for a moment only."""
+    stream = Stream()
+    task = asyncio.create_task(stream.rows.run(lambda: True, asyncio.Lock(), Pace()))
+    stream.run(count)
+    await stream.log.some.wait()
+    task.cancel()
+    assert len(stream.log.blocks[0].interactions) == count
