@@ -76,14 +76,16 @@ class Lists:
         self._idle.set()
 
     async def run(self) -> None:
-        """Score batch after batch."""
+        """Score batch after batch: the first list after a pause at once, the next ones gathered."""
+        gathered = 0.0
         while True:
             await self._queue.some()
             if len(self._queue) < self._settings.batch:
-                await asyncio.sleep(self._settings.gather_ms / 1000)
+                await asyncio.sleep(max(0.0, gathered - perf_counter()))
             await self._events.room()
             async with self._pace.heavy():
                 self.decide(self._queue.take(self._settings.batch))
+            gathered = perf_counter() + self._settings.gather_ms / 1000
             for partition, ts in self._queue.take_beats().items():
                 self._pass_on(Heartbeat(partition, ts))
 

@@ -4,6 +4,7 @@ import asyncio
 import gc
 import logging
 import os
+import sys
 from contextlib import ExitStack
 from typing import Any, Literal
 
@@ -22,6 +23,10 @@ from schemas.settings import Settings
 from streams.app import create_app, serve
 from streams.crash import CrashPoint
 from streams.provision import provision
+
+SWITCH_SECONDS = 0.0005
+"""How long a thread may keep the interpreter while another one waits for it.  By Python's default, 5 ms, the
+event loop and the thread that fetches wait for each other, and for the learner, at every hop of an event."""
 
 CRASH_VARIABLE = "STREAMWISE_CRASH_AT"
 
@@ -47,6 +52,7 @@ def command(settings: Settings, *, learner: Literal["inline", "shared"] | None, 
 
 async def work(settings: Settings, metrics: Metrics, crash: CrashPoint, *, as_json: bool) -> None:
     """Compile, provision, start, serve until a signal."""
+    sys.setswitchinterval(SWITCH_SECONDS)
     app = create_app(settings, Engine.of(settings), observer=metrics.stream, crash=crash)
     kernels = Kernels()
     health = of_stream(app, kernels)
