@@ -245,8 +245,8 @@ class ListSettings(_Section, frozen=True, kw_only=True):
     k
         Length of lists that nobody asked for.
     batch, gather_ms
-        Lists scored at once, and how long after one batch the next one gathers; after a pause a list waits for
-        no others.
+        Lists scored at once, and how long after one batch the next one gathers; after a pause a list waits
+        for no others.
     deadline_ms
         A list that is later than this after its trigger is not computed any more.
     max_pending

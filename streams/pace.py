@@ -35,19 +35,31 @@ class Pace:
     async def heavy(self) -> AsyncIterator[None]:
         """Enter when it is our turn and the loop has turned ``LIGHT_TURNS`` times without heavy work."""
         async with self._one:
-            for _ in range(LIGHT_TURNS):
-                await asyncio.sleep(0)
+            await self._light()
             yield
 
-    async def sliced(self, work: Iterator[T]) -> list[T]:
-        """Everything that ``work`` yields, made in slices of ``SLICE_SECONDS``, each a heavy turn."""
+    async def sliced(self, work: Iterator[T], *, at_once: int = 1) -> list[T]:
+        """Everything that ``work`` yields, made in slices of ``SLICE_SECONDS``, each a heavy turn.
+
+        Parameters
+        ----------
+        at_once
+            Slices that follow each other before other heavy work has its turn; the loop turns in between.
+        """
         done: list[T] = []
         while True:
-            async with self.heavy():
-                until = self._clock() + SLICE_SECONDS
-                for item in work:
-                    done.append(item)
-                    if self._clock() >= until:
-                        break
-                else:
-                    return done
+            async with self._one:
+                for _ in range(at_once):
+                    await self._light()
+                    until = self._clock() + SLICE_SECONDS
+                    for item in work:
+                        done.append(item)
+                        if self._clock() >= until:
+                            break
+                    else:
+                        return done
+
+    async def _light(self) -> None:
+        """Let the loop turn without heavy work."""
+        for _ in range(LIGHT_TURNS):
+            await asyncio.sleep(0)

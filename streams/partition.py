@@ -17,6 +17,7 @@ from typing import NamedTuple
 import numpy as np
 
 from models.users.applied import Applied
+from models.users.blocks import Captured
 from models.users.shard import UserShard
 from schemas.errors import FencedError, IncarnationError, InvalidMessageError, UnavailableError
 from schemas.events import DECISION_START, Decision, Event, Tick, decode_event, encode_event
@@ -40,6 +41,8 @@ from streams.writer import LogWriter, Outgoing
 
 RUNS_WAITING = 64
 RECORDS_AT_ONCE = 2000
+CUT_SLICES = 10
+"""A cut holds its partition still: so many slices of it follow each other before others have their turn."""
 ECHO_SECONDS = 0.05
 """How long our own decisions, read back, wait for a run that is urgent."""
 IDLE_SECONDS = 5.0
@@ -69,7 +72,8 @@ class Cut(NamedTuple):
 
     held: list[Callable[[], None]]
     signals: "list[asyncio.Future[None]]"
-    blocks: dict[int, bytes]
+    rewrite: dict[int, bytes]
+    captured: list[tuple[int, Captured]]
     checkpoint: Checkpoint
 
 
@@ -165,10 +169,12 @@ class Partition:
         await self._rows.run(self.owned, self._still, self._tools.pace)
 
     async def checkpoints(self) -> None:
-        """Write a checkpoint at each interval."""
+        """Write a checkpoint at each interval; no two partitions at the same moment of it."""
         await self.ready.wait()
+        seconds, count = self._tools.settings.users.checkpoint_seconds, self._tools.settings.kafka.partitions
+        await asyncio.sleep(seconds * (self.number % count) / count)
         while self.owned():
-            await asyncio.sleep(self._tools.settings.users.checkpoint_seconds)
+            await asyncio.sleep(seconds)
             await self.checkpoint()
 
     async def ticks(self) -> None:
@@ -359,25 +365,27 @@ class Partition:
             if not self.owned():
                 return
             started = perf_counter()
+            encoding = ((n, captured.encode()) for n, captured in cut.captured)
+            blocks = cut.rewrite | dict(await self._tools.pace.sliced(encoding))
             for future in cut.signals:
                 await future
             self._tools.crash(Step.SIGNALS_LANDED)
             self._tools.crash(Step.CHECKPOINT_OPEN)
-            if not await self._write(cut):
+            if not await self._write(blocks, cut.checkpoint):
                 return
             self._tools.crash(Step.CHECKPOINT_WRITTEN)
             for acknowledge in cut.held:
                 acknowledge()
-            size = sum(map(len, cut.blocks.values()))
-            self._tools.observer.on_checkpoint(self.number, len(cut.blocks), size, perf_counter() - started)
+            size = sum(map(len, blocks.values()))
+            self._tools.observer.on_checkpoint(self.number, len(blocks), size, perf_counter() - started)
             self._tools.crash(Step.ACKNOWLEDGED)
 
-    async def _write(self, cut: Cut) -> bool:
+    async def _write(self, blocks: dict[int, bytes], checkpoint: Checkpoint) -> bool:
         """Write the sweep; False if the partition went to somebody else before or meanwhile."""
         if not self.owned() or self._store is None:
             return False
         try:
-            await self._store.write(cut.blocks, cut.checkpoint)
+            await self._store.write(blocks, checkpoint)
         except (FencedError, UnavailableError):
             if not self.owned():  # the group had told us already: the new owner goes on from the former sweep
                 return False
@@ -393,7 +401,8 @@ class Partition:
             if self.owned():
                 self._rows.append()
         dirty = shard.dirty_blocks()
-        encoded = await self._tools.pace.sliced((n, shard.encode_block(n)) for n in dirty)
+        pace = self._tools.pace
+        captured = await pace.sliced(((n, shard.capture_block(n)) for n in dirty), at_once=CUT_SLICES)
         held, self._held = self._held, []
         signals, self._rows.landing = self._rows.landing, []
         rewrite, self._rewrite = self._rewrite, {}
@@ -405,4 +414,4 @@ class Partition:
             open=tuple(sorted(set(self._open.values()))),
             shard=shard.encode_checkpoint(),
         )
-        return Cut(held, signals, rewrite | dict(encoded), checkpoint)
+        return Cut(held, signals, rewrite, captured, checkpoint)

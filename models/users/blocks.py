@@ -6,7 +6,7 @@ same state gives the same bytes, whichever process held it, and however often it
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import cramjam
 import numpy as np
@@ -67,8 +67,21 @@ def block_key(partition: int, block: int) -> bytes:
     return b"%d/%d" % (partition, block)
 
 
-def encode(state: State, rules: Rules, names: Names, items: Interner, origin: Origin, block: int) -> bytes:
-    """Bytes of one block: zstd of a checksummed envelope of columns.
+class Captured(NamedTuple):
+    """One block as it was: copies, whatever happens to the state meanwhile."""
+
+    arrays: Arrays
+    meta: dict[str, Any]
+
+    def encode(self) -> bytes:
+        """Bytes of the block: zstd of a checksummed envelope of columns."""
+        return bytes(cramjam.zstd.compress(pack("users", VERSION, self.arrays, self.meta), level=1))
+
+
+def capture(
+    state: State, rules: Rules, names: Names, items: Interner, origin: Origin, block: int
+) -> Captured:
+    """Copy one block out of the state.
 
     Ids and decisions whose time is over by ``origin.clock`` are left out.
     """
@@ -89,7 +102,7 @@ def encode(state: State, rules: Rules, names: Names, items: Interner, origin: Or
         "experiment": origin.experiment,
         "subjects": [(s % BLOCK, name) for s, name in sorted(origin.subjects.items()) if s // BLOCK == block],
     }
-    return bytes(cramjam.zstd.compress(pack("users", VERSION, arrays, meta), level=1))
+    return Captured(arrays, meta)
 
 
 def _names(names: Names, people: People, slots: Int64) -> Arrays:

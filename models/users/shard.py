@@ -10,7 +10,7 @@ from models.interning import Interner
 from models.packed import Packed
 from models.users import attribution, blocks, dedup, folding, history, moving, sections, seen
 from models.users.applied import NO_CONTEXTS, NO_ROWS, Applied, contexts_of, join_runs, opened_of, rows_of
-from models.users.blocks import Origin
+from models.users.blocks import Captured, Origin
 from models.users.checkpoint import Checkpoint
 from models.users.columns import BARRIER, EventColumns, codes_of, collect
 from models.users.dedup import MAX_HOURS, HighWater
@@ -365,14 +365,18 @@ class UserShard:
         return [int(b) for b in np.flatnonzero(self._state.dirty)]
 
     def encode_block(self, block: int) -> bytes:
-        """Bytes of a block, which is clean from now on.
+        """Bytes of a block, which is clean from now on."""
+        return self.capture_block(block).encode()
 
-        All dirty blocks and the checkpoint belong together: encode them with nothing applied in between.
+    def capture_block(self, block: int) -> Captured:
+        """A copy of a block, which is clean from now on; it may be encoded later.
+
+        All dirty blocks and the checkpoint belong together: capture them with nothing applied in between.
         """
         self._settle()
         self._ready_state()
         self._state.dirty[block] = 0
-        return blocks.encode(self._state, self.rules, self.names, self.items, self._origin, block)
+        return blocks.capture(self._state, self.rules, self.names, self.items, self._origin, block)
 
     def load_block(self, data: bytes) -> int:
         """Put the people of a block into a shard that does not have them; returns the block's number.

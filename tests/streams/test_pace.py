@@ -37,6 +37,35 @@ async def test_slices_end_with_the_item_that_passes_the_limit() -> None:
     assert between == [3, 6, 9, 10]
 
 
+async def test_slices_may_follow_each_other() -> None:
+    """Two slices at once before other heavy work has its turn; the loop turns between any two."""
+    clock = Clock()
+    pace = Pace(clock)
+    made: list[int] = []
+    between: list[int] = []
+    turned: list[int] = []
+
+    def work() -> Iterator[int]:
+        for n in range(8):
+            clock.now += SLICE_SECONDS
+            made.append(n)
+            yield n
+
+    async def others() -> None:
+        while len(made) < 8:
+            async with pace.heavy():
+                between.append(len(made))
+
+    async def light() -> None:
+        while len(made) < 8:
+            turned.append(len(made))
+            await asyncio.sleep(0)
+
+    await asyncio.gather(pace.sliced(work(), at_once=2), others(), light())
+    assert between == [2, 4, 6, 8]
+    assert set(turned) == set(range(8))
+
+
 async def test_no_work_is_done_at_once() -> None:
     """An empty sweep costs one turn."""
     assert await Pace().sliced(iter(())) == []
