@@ -10,7 +10,7 @@ from tests.faults.worker import Worker
 from tests.streams.clients.room import eventually
 
 
-async def serves_all(generator: Generator, seconds: float = 60.0) -> None:
+async def serves_all(generator: Generator, seconds: float = 150.0) -> None:
     """Return when every request sent until now has an answer: all partitions have an owner again."""
     await eventually(lambda: generator.sent.requests)
     asked, deadline = set(generator.sent.requests), monotonic() + seconds
@@ -21,8 +21,8 @@ async def serves_all(generator: Generator, seconds: float = 60.0) -> None:
 
 async def worked_off(generator: Generator) -> None:
     """Return when everything that was sent has its rows, its list, and its place in the state."""
-    await eventually(lambda: finished(generator), 240)
-    await eventually(lambda: checkpointed(generator), 60)  # told to end in a rebalance, nobody writes it
+    await eventually(lambda: finished(generator), 400)
+    await eventually(lambda: checkpointed(generator), 150)  # told to end in a rebalance, nobody writes it
 
 
 async def settle(generator: Generator, workers: list[Worker]) -> tuple[dict[str, Any], dict[str, int]]:

@@ -54,7 +54,7 @@ async def one_round(cluster: Cluster, directory: Path, seed: int, *, fleet: int 
     try:
         async with producer, in_background(keeper.run(), generator.see_lists()):
             async with in_background(generator.write(producer, RATE, 1.0, rate=RATE)):
-                await serves_all(generator, 120)
+                await serves_all(generator, PATIENCE_SECONDS)
                 yield this
                 await serves_all(generator, PATIENCE_SECONDS)
             await producer.flush()

@@ -17,6 +17,8 @@ from tests.faults.worker import Worker
 
 RATE, SHARE_SECONDS = 330, 4.0
 """Events a second, and for how long before each of the faults."""
+PATIENCE_SECONDS = 150.0
+"""For a step to be passed: a starved machine takes a minute to start a worker."""
 SWEEP_STEPS = (Step.CHECKPOINT_OPEN, Step.CHECKPOINT_WRITTEN)
 """Where the way without a fence differs: the short form of the second test."""
 
@@ -33,7 +35,7 @@ async def suffer(worker: Worker, fault: str | float) -> bool:
     """Start the worker and kill it; whether it died where it should."""
     if isinstance(fault, str):
         worker.start(fault)
-        died = await asyncio.to_thread(worker.wait, 60) == -9
+        died = await asyncio.to_thread(worker.wait, PATIENCE_SECONDS) == -9
         if not died:
             worker.kill()
         return died

@@ -43,7 +43,7 @@ class Bench:
             await self.generator.send(self.producer, self.generator.message())
         await self.producer.flush()
 
-    async def refused(self, seconds: float = 90.0) -> str:
+    async def refused(self, seconds: float = 150.0) -> str:
         """What it says when it ends by itself."""
         status = await asyncio.to_thread(self.worker.wait, seconds)
         said = self.worker.log.read_text("utf-8").rstrip().splitlines()[-1]

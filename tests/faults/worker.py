@@ -68,7 +68,7 @@ class Worker:
         self.process.send_signal(signal.SIGKILL)
         self.ends.append(self.process.wait())
 
-    def stop(self, seconds: float = 40.0) -> int:
+    def stop(self, seconds: float = 90.0) -> int:
         """SIGTERM, and wait for the drain."""
         self.process.send_signal(signal.SIGTERM)
         return self.process.wait(seconds)
@@ -77,7 +77,7 @@ class Worker:
         """SIGCONT."""
         self.process.send_signal(signal.SIGCONT)
 
-    def paused(self, seconds: float = 60.0) -> bool:
+    def paused(self, seconds: float = 150.0) -> bool:
         """Wait until the process stands still; False if it does not."""
         stat = Path(f"/proc/{self.process.pid}/stat")
         deadline = time.monotonic() + seconds
@@ -87,7 +87,7 @@ class Worker:
             time.sleep(0.05)
         return False
 
-    def ready(self, seconds: float = 60.0) -> None:
+    def ready(self, seconds: float = 150.0) -> None:
         """Wait until the log says once more than before that the stream is ready."""
         before = self._said()
         deadline = time.monotonic() + seconds
