@@ -15,6 +15,7 @@ from aiokafka.structs import OffsetAndMetadata
 from schemas.settings import KafkaSettings, Settings
 from schemas.topics import Topic
 from streams.incarnations import commit
+from streams.intake import readers
 from streams.kafka import admin
 from streams.provision import provision
 from tests.faults.cluster import Cluster
@@ -159,15 +160,8 @@ async def test_forgotten_offsets_are_named(kafka, kafka_home, benches):
         bench.worker.start()
         said = await bench.refused()
         assert "the group has no offset in it" in said
-        for topic in (
-            Topic.CLICKS,
-            Topic.PURCHASES,
-            Topic.REQUESTS,
-            Topic.IMPRESSIONS,
-            Topic.FEEDBACK,
-            Topic.USERS,
-        ):
-            await asyncio.to_thread(bench.verb, "topics", "--reopen", bench.settings.kafka.topic(topic))
+        names = [word for topic in readers(bench.settings) for word in ("--reopen", topic)]
+        await asyncio.to_thread(bench.verb, "topics", *names)
         bench.worker.start()
         await bench.write(100)
         await worked_off(bench.generator)

@@ -10,27 +10,33 @@ from deploy.cli.options import as_json, dry_run, with_settings
 from deploy.cli.output import print_json, print_table
 from schemas.errors import SettingsError
 from schemas.settings import Settings
-from schemas.topics import SOURCES, topic_name
 from streams.incarnations import reopen
+from streams.intake import readers
 from streams.provision import Plan, plan, provision, refuse_wrong
 
 
 @click.command("topics")
 @click.option("--create", is_flag=True, help="Create what is missing.")
 @click.option(
-    "--reopen", "reopened", metavar="TOPIC", help="Begin a new life of a source topic that was recreated."
+    "--reopen",
+    "reopened",
+    metavar="TOPIC",
+    multiple=True,
+    help="Begin a new life of a topic that intake reads and that was recreated; may be given several times.",
 )
 @dry_run
 @as_json
 @with_settings
-def command(settings: Settings, *, create: bool, reopened: str | None, dry_run: bool, as_json: bool) -> None:
+def command(
+    settings: Settings, *, create: bool, reopened: tuple[str, ...], dry_run: bool, as_json: bool
+) -> None:
     """Compare the broker's topics with what this deployment needs; exit 1 if they differ.
 
     A topic whose number of partitions differs is never touched: people would move to other partitions.
     Stop all workers before --reopen.
     """
-    if reopened is not None:
-        begin_anew(settings, reopened, dry_run=dry_run)
+    for topic in reopened:
+        begin_anew(settings, topic, dry_run=dry_run)
     change = create and not dry_run
     plans = asyncio.run(provision(settings) if change else plan(settings))
     show(plans, as_json=as_json)
@@ -41,8 +47,7 @@ def command(settings: Settings, *, create: bool, reopened: str | None, dry_run: 
 
 def begin_anew(settings: Settings, topic: str, *, dry_run: bool) -> None:
     """Check the name, and open the topic's next incarnation."""
-    known = [topic_name(t, settings.kafka.namespace) for t in SOURCES]
-    known += [m.topic for m in settings.intake.mappings]
+    known = list(readers(settings))
     if topic not in known:
         raise SettingsError(f"--reopen: {topic!r}: one of {', '.join(known)}")
     if not dry_run:
