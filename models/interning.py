@@ -1,6 +1,7 @@
 """Ids to slots and back: small integers for everything that computes."""
 
 from collections.abc import Iterable, Sequence
+from itertools import repeat
 
 import numpy as np
 
@@ -108,8 +109,7 @@ class Interner:
 
     def lookup_many(self, names: Iterable[str]) -> Int32:
         """Slots of many ids, 0 where unknown, shape (n,)."""
-        get = self._slots.get
-        return np.fromiter((get(n, UNKNOWN) for n in names), np.int32)
+        return np.fromiter(map(self._slots.get, names, repeat(UNKNOWN)), np.int32)
 
     def id_of(self, slot: int) -> str:
         """The id in a slot; the empty string for slot 0."""

@@ -38,6 +38,23 @@ def fast_kernel(function: Callable[P, R]) -> Callable[P, R]:
     return cast("Callable[P, R]", _listed(compiled))
 
 
+def inlined_kernel(function: Callable[P, R]) -> Callable[P, R]:
+    """Compile an inner kernel into its callers.
+
+    A call that passes a tuple of arrays counts a reference of each of them, up and down: more than the
+    work of a small kernel that runs once an event.  Its callers take longer to compile.
+    """
+    compiled = numba.njit(
+        nogil=True,
+        cache=True,
+        error_model="numpy",
+        no_cpython_wrapper=True,
+        no_cfunc_wrapper=True,
+        forceinline=True,
+    )(function)
+    return cast("Callable[P, R]", _listed(compiled))
+
+
 def inner_kernel(function: Callable[P, R]) -> Callable[P, R]:
     """Compile a kernel that only other kernels call: without the door from Python, which costs start-up."""
     compiled = numba.njit(

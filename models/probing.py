@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import replace
-from typing import Any, Final
+from typing import Any, Final, cast
 
 import numpy as np
 import numpy.typing as npt
@@ -18,6 +18,7 @@ from schemas.ids import stable_hash
 from schemas.signals import Float32, Int32, Int64, ProbeRows, SignalBlock, UInt8
 
 _SHARE = 2.0**64
+_PROBED = frozenset({Click, Purchase, Feedback})
 SAMPLE: Final = 64
 """Candidates of a probe that go into its row, on average: a hash-chosen sample, and the item that came.
 
@@ -45,22 +46,29 @@ class ProbeBudget:
 
     def choose(self, events: Sequence[Event], broker_ts: Int64) -> UInt8:
         """1 where an event should be probed, shape (n,)."""
+        wanted = np.fromiter((type(event) in _PROBED for event in events), np.bool_, len(events))
+        if self.share < 1.0:
+            for n in np.flatnonzero(wanted).tolist():
+                wanted[n] = stable_hash(cast("Click", events[n]).event_id, "probe") < self.share * _SHARE
         out = np.zeros(len(events), np.uint8)
-        for n, event in enumerate(events):
-            if not isinstance(event, Click | Purchase | Feedback):
-                continue
-            if self.share < 1.0 and stable_hash(event.event_id, "probe") >= self.share * _SHARE:
-                continue
-            self._refill(int(broker_ts[n]))
-            if self.tokens >= 1.0:
-                self.tokens -= 1.0
-                out[n] = 1
+        self.tokens, self.last = _spend(wanted, broker_ts, self.per_second, self.tokens, self.last, out)
         return out
 
-    def _refill(self, now: int) -> None:
-        if now > self.last:
-            self.tokens = min(self.tokens + (now - self.last) * self.per_second / 1000.0, self.per_second)
-            self.last = now
+
+@kernel
+def _spend(
+    wanted: Bool, times: Int64, per_second: float, tokens: float, last: int, out: UInt8
+) -> tuple[float, int]:
+    """Take a token for each event that is wanted, while there are some."""
+    for i in range(len(wanted)):
+        if wanted[i]:
+            if times[i] > last:
+                tokens = min(tokens + (times[i] - last) * per_second / 1000.0, per_second)
+                last = times[i]
+            if tokens >= 1.0:
+                tokens -= 1.0
+                out[i] = 1
+    return tokens, last
 
 
 def with_probes(

@@ -8,25 +8,24 @@ only then acknowledges the runs, so that their offsets may be committed.
 """
 
 import asyncio
-from collections.abc import Awaitable, Callable, Iterator, Mapping
+from collections.abc import Awaitable, Callable, Iterator
 from contextlib import suppress
 from itertools import compress
 from time import perf_counter
 from typing import NamedTuple
 
-import numpy as np
-
 from models.users.applied import Applied
 from models.users.blocks import Captured
 from models.users.shard import UserShard
-from schemas.errors import FencedError, IncarnationError, InvalidMessageError, UnavailableError
-from schemas.events import DECISION_START, Decision, Event, Tick, decode_event, encode_event
+from schemas.errors import FencedError, IncarnationError, UnavailableError
+from schemas.events import DECISION_START, Decision, Event, Request, Tick, encode_event
 from schemas.heartbeats import Heartbeat
 from schemas.recommendations import Recommendation
 from schemas.settings import Settings
 from schemas.signals import Int64
 from streams.crash import CrashPoint, Step
-from streams.deadletters import DeadLetter, DeadLetters
+from streams.deadletters import DeadLetters
+from streams.decoding import decoded
 from streams.learner import Turn
 from streams.observer import StreamObserver
 from streams.pace import Pace
@@ -258,7 +257,7 @@ class Partition:
 
     def _take_waiting(self, delivered: Delivered) -> list[Record]:
         """New records of a run and of those that have come behind it: many small ones cost like one."""
-        records = self._admit(delivered)
+        records = list(self._admit(delivered))
         while len(records) < RECORDS_AT_ONCE and not self._runs.empty():
             records += self._admit(self._runs.get_nowait())
         if self._runs.empty():
@@ -268,7 +267,10 @@ class Partition:
     def _admit(self, delivered: Delivered) -> list[Record]:
         self._refuse_gap(delivered.batch)
         self._held.append(delivered.acknowledge)
-        return [r for r in delivered.batch.records if r.offset > self._applied]
+        records = delivered.batch.records
+        if records[0].offset > self._applied:
+            return records
+        return [r for r in records if r.offset > self._applied]
 
     def _apply(self, records: list[Record], shard: UserShard) -> None:
         if not records:
@@ -280,7 +282,7 @@ class Partition:
                 applied = self._tools.engine.apply(shard, events, offsets, broker_ts=times)
             beat = max((e.beat for e in events if isinstance(e, Tick)), default=0)
             self._rows.add(applied, records[-1].offset, beat)
-            self._trigger_lists(applied, dict(zip(offsets.tolist(), times.tolist(), strict=True)))
+            self._trigger_lists(applied, offsets, times)
         self._applied, self._mark = records[-1].offset, mark_of(records[-1])
         if self._undecided and self._applied + 1 >= self._scan.end:
             self._release_undecided()
@@ -300,20 +302,12 @@ class Partition:
         self._delivered = batch.last_offset
 
     def _decode(self, records: list[Record]) -> tuple[list[Event], Int64, Int64]:
-        events: list[Event] = []
-        kept: list[tuple[int, int]] = []
-        letters: list[DeadLetter] = []
-        for record in records:
-            try:
-                events.append(decode_event(record.value or b""))
-                kept.append((record.offset, record.timestamp))
-            except InvalidMessageError as error:
-                letters.append(DeadLetter(record, error))
-                self._tools.observer.on_dead_letter("users", type(error).__name__)
+        events, offsets, times, letters = decoded(records)
         if letters:
             self._rows.landing.append(self._tools.letters.put(letters, "users"))
-        columns = np.array(kept, np.int64).reshape(len(kept), 2)
-        return events, np.ascontiguousarray(columns[:, 0]), np.ascontiguousarray(columns[:, 1])
+            for letter in letters:
+                self._tools.observer.on_dead_letter("users", type(letter.error).__name__)
+        return events, offsets, times
 
     def _pass_on(self, ts: int, to: int, landed: "asyncio.Future[None]") -> None:
         """A heartbeat was applied and its block is on its way; readers get no replayed one."""
@@ -328,8 +322,12 @@ class Partition:
         if to >= self._scan.end:
             tools.queue.beat(self.number, ts)
 
-    def _trigger_lists(self, applied: Applied, arrived: Mapping[int, int]) -> None:
+    def _trigger_lists(self, applied: Applied, offsets: Int64, times: Int64) -> None:
         """Queue the lists that newly applied events ask for; repeats ask for nothing."""
+        pushes, replayed = self._tools.settings.lists.publish == "always", self._applied + 1 < self._scan.end
+        if not (pushes or replayed or any(type(e) is Request for e in applied.events)):
+            return
+        arrived = dict(zip(offsets.tolist(), times.tolist(), strict=True))
         run = zip(applied.events, applied.offsets.tolist(), strict=True)
         for event, offset in compress(run, applied.accepted.tolist()):
             if offset < self._scan.end:

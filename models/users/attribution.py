@@ -11,7 +11,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from models.jit import inner_kernel, kernel
+from models.jit import inlined_kernel, inner_kernel, kernel
 from models.users.people import People, Person
 from models.users.pools import WIDTH, Records, enlarge, enlarge_nodes, give, new_marks, take, wide
 from schemas.signals import Int32, Int64
@@ -144,7 +144,7 @@ def named(d: Decisions, me: Person, name: int, earliest: int) -> int:
     return 0
 
 
-@inner_kernel
+@inlined_kernel
 def inferred(d: Decisions, me: Person, item: int, earliest: int) -> int:
     """The person's most recent open decision that lists an item, 0 if there is none."""
     record = wide(me.open)

@@ -5,7 +5,6 @@ from dataclasses import dataclass
 from typing import Any, cast
 
 import numpy as np
-from msgspec.structs import astuple
 
 from models.interning import Interner
 from models.packed import Packed
@@ -153,6 +152,13 @@ def slots_of(items: Interner, ids: Sequence[str]) -> Int32:
     return slots
 
 
+def _opinion(code: UInt8, value: Float64) -> Float32:
+    """Learning weight of feedback, by what it says of how much."""
+    weight = np.where(code == Kind.RATING, rating_weight(value), WEIGHTS[code])
+    played = np.clip(np.nan_to_num(value, nan=1.0), 0.0, 1.0)
+    return np.where(code == Kind.PLAY, played, weight).astype(np.float32)
+
+
 class _Collector:
     def __init__(self, n: int, items: Interner, sources: HighWater) -> None:
         self.items = items
@@ -172,51 +178,38 @@ class _Collector:
 
     def facts(self, kind: type, index: Int64, group: Sequence[Event]) -> None:
         """Fill in the rows of one type."""
-        cells: tuple[tuple[Any, ...], ...] = tuple(zip(*map(astuple, group), strict=True))
-        columns = dict(zip(kind.__struct_fields__, cells, strict=True))  # type: ignore[attr-defined]
-        self.owners.extend(columns["user_id"])
+        facts = cast("Sequence[Any]", group)
+        self.owners.extend([fact.user_id for fact in facts])
         self.where.append(index)
-        self.ts[index] = columns["ts"]
-        self.name[index] = Packed(columns["event_id"]).hashes()
-        self._place(index, columns["source"])
+        self.ts[index] = [fact.ts for fact in facts]
+        self.name[index] = Packed([fact.event_id for fact in facts]).hashes()
+        self._place(index, [fact.source for fact in facts])
         code = np.full(len(index), CODES[kind], np.uint8)
         if kind is Feedback:
-            code = np.fromiter(map(FEEDBACK.__getitem__, columns["kind"]), np.uint8, len(index))
+            code = np.fromiter([FEEDBACK[fact.kind] for fact in facts], np.uint8, len(index))
         self.kind[index] = code
+        self.weight[index] = WEIGHTS[code]
         if kind is not Request:
-            self.item[index] = slots_of(self.items, columns["item_id"])
-            self._decide(index, columns["decision_id"])
-        self.weight[index] = self._weights(code, columns)
+            self.item[index] = slots_of(self.items, [fact.item_id for fact in facts])
+            self._decide(index, [fact.decision_id for fact in facts])
+        if kind is Feedback:
+            self.weight[index] = _opinion(code, np.array([fact.value for fact in facts], np.float64))
         if kind is Purchase:
-            price = np.array(columns["price"], np.float64)
-            paid = price * np.array(columns["quantity"], np.float64)
+            price = np.array([fact.price for fact in facts], np.float64)
+            paid = price * np.array([fact.quantity for fact in facts], np.float64)
             self.amount[index] = np.nan_to_num(paid, nan=0.0, posinf=0.0, neginf=0.0)
 
-    @staticmethod
-    def _weights(code: UInt8, columns: dict[str, tuple[Any, ...]]) -> Float32:
-        weight = WEIGHTS[code]
-        if "value" in columns:
-            value = np.array(columns["value"], np.float64)
-            weight = np.where(code == Kind.RATING, rating_weight(value), weight)
-            played = np.clip(np.nan_to_num(value, nan=1.0), 0.0, 1.0)
-            weight = np.where(code == Kind.PLAY, played, weight).astype(np.float32)
-        return weight
-
-    def _decide(self, index: Int64, ids: tuple[str | None, ...]) -> None:
+    def _decide(self, index: Int64, ids: list[str | None]) -> None:
         if ids.count(None) != len(ids):
             self.named[index] = [0 if d is None else stable_hash(d) for d in ids]
 
-    def _place(self, index: Int64, sources: tuple[Any, ...]) -> None:
-        missing = sources.count(None)
-        if missing == len(sources):
-            return
-        if missing:
-            keep = [j for j, source in enumerate(sources) if source is not None]
-            index, sources = index[keep], tuple(sources[j] for j in keep)
-        topic, partition, incarnation, offset, part = zip(*map(astuple, sources), strict=True)
-        self.source[index] = self.sources.numbers_of(zip(topic, partition, incarnation, strict=True))
-        self.source_offset[index] = offset
-        self.source_index[index] = part
+    def _place(self, index: Int64, sources: list[Any]) -> None:
+        if None in sources:
+            index = index[[source is not None for source in sources]]
+            sources = [source for source in sources if source is not None]
+        self.source[index] = self.sources.numbers_of([(s.topic, s.partition, s.incarnation) for s in sources])
+        self.source_offset[index] = [s.offset for s in sources]
+        self.source_index[index] = [s.index for s in sources]
 
     def finish(self, codes: UInt8, lists: Lists, decisions: Sequence[Decision]) -> EventColumns:
         """All columns."""

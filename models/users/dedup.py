@@ -6,12 +6,13 @@ thousand million.  The same entry remembers whether the event was answered by a 
 for one trigger only the first is opened.
 """
 
-from collections.abc import Iterable
+from collections.abc import Sequence
+from itertools import repeat
 from typing import NamedTuple
 
 import numpy as np
 
-from models.jit import inner_kernel, kernel
+from models.jit import inlined_kernel, inner_kernel, kernel
 from models.users.people import Person
 from models.users.pools import WIDTH, Mask, Records, enlarge_nodes, give, new_marks, take, wide
 from schemas.signals import Int32, Int64
@@ -55,7 +56,7 @@ def make_room(r: Recent, nodes: int) -> None:
     enlarge_nodes(r.marks, r.link, r.entry, nodes)
 
 
-@inner_kernel
+@inlined_kernel
 def find(r: Recent, me: Person, name: int, hour: int, horizon: int, cap: int) -> int:
     """Where an id is among the last ``cap`` within ``horizon`` hours; -1 if it is not."""
     age = hour - wide(me.ids_hour)
@@ -83,7 +84,7 @@ def find(r: Recent, me: Person, name: int, hour: int, horizon: int, cap: int) ->
     return -1
 
 
-@inner_kernel
+@inlined_kernel
 def push(r: Recent, me: Person, name: int, hour: int, horizon: int, cap: int, flags: int) -> None:
     """Remember an id; the oldest node is used again when the ids are full."""
     if hour - wide(me.ids_hour) > horizon:
@@ -155,11 +156,12 @@ class HighWater:
             self.mark = np.vstack([self.mark, np.full((1, 2), -1)])
         return number
 
-    def numbers_of(self, sources: Iterable[tuple[str, int, int]]) -> list[int]:
-        """Numbers of many sources."""
-        keys = list(sources)
-        found = list(map(self.numbers.get, keys))
-        return [self.number(k) if n is None else n for k, n in zip(keys, found, strict=True)]
+    def numbers_of(self, sources: Sequence[tuple[str, int, int]]) -> Int32:
+        """Numbers of many sources, shape (n,)."""
+        found = np.fromiter(map(self.numbers.get, sources, repeat(-1)), np.int32, len(sources))
+        for i in np.flatnonzero(found < 0).tolist():
+            found[i] = self.number(sources[i])
+        return found
 
     def is_new(self, number: Int32, offset: Int64, index: Int64) -> Mask:
         """Where events are above the high-water of their sources, which rises; number -1 always is."""

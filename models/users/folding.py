@@ -5,7 +5,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from models.jit import inner_kernel, kernel
+from models.jit import inlined_kernel, inner_kernel, kernel
 from models.users import attribution, dedup, history, seen
 from models.users.attribution import Decisions
 from models.users.columns import DECISION, REQUEST
@@ -179,7 +179,7 @@ def fold(state: State, rules: Rules, run: Input, out: Output, begin: int) -> int
     return len(run.event)
 
 
-@inner_kernel
+@inlined_kernel
 def _has_room(state: State, rules: Rules, run: Input, out: Output, event: Record) -> bool:
     me, h, r, s, d = state.people[event.user], state.history, state.recent, state.seen, state.decisions
     enough = h.marks[1] + 1 <= len(h.link) and r.marks[1] + 2 <= len(r.link)
@@ -193,7 +193,7 @@ def _has_room(state: State, rules: Rules, run: Input, out: Output, event: Record
     return bool(enough)
 
 
-@inner_kernel
+@inlined_kernel
 def _is_new_name(r: Recent, me: Person, rules: Rules, event: Record, tally: Int64) -> bool:
     if rules.ids == 0:
         return True
@@ -248,7 +248,7 @@ def _keep_bounds(d: Decisions, people: People, rules: Rules, tally: Int64, user:
         dirty[owner >> 8] = 1
 
 
-@inner_kernel
+@inlined_kernel
 def _apply(state: State, rules: Rules, out: Output, event: Record, i: int) -> None:
     """Count an event; append its rows and extend the history if it is an interaction."""
     me, code = state.people[event.user], event.code
@@ -268,7 +268,7 @@ def _apply(state: State, rules: Rules, out: Output, event: Record, i: int) -> No
     me.counts[code] += 1
 
 
-@inner_kernel
+@inlined_kernel
 def _write_row(h: History, me: Person, s: Seen, out: Output, event: Record, i: int, second: int) -> None:
     at = out.ends[0]
     if event.want_seen != 0:
@@ -284,7 +284,7 @@ def _write_row(h: History, me: Person, s: Seen, out: Output, event: Record, i: i
     out.ends[1] = end
 
 
-@inner_kernel
+@inlined_kernel
 def _write_reward(d: Decisions, me: Person, window: int, out: Output, event: Record, i: int) -> None:
     """Join a click or purchase to its decision, or to none."""
     record, place, guessed = 0, 0, 0

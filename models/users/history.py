@@ -4,7 +4,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from models.jit import inner_kernel
+from models.jit import inlined_kernel, inner_kernel
 from models.users.people import Person
 from models.users.pools import WIDTH, Records, enlarge_nodes, give, new_marks, take, wide
 from models.users.seen import Seen, remember
@@ -52,7 +52,7 @@ def seconds(ms: int) -> int:
     return min(max(ms // 1000, 0), 4294967295)
 
 
-@inner_kernel
+@inlined_kernel
 def push(h: History, me: Person, s: Seen, item: int, second: int, kind: int, weight: int, cap: int) -> None:
     """Append an entry; when the history is full its oldest node goes to the seen set and is used again."""
     node = me.past
@@ -98,7 +98,7 @@ def _zero(h: History, node: int) -> None:
         h.entry[at].weight = 0
 
 
-@inner_kernel
+@inlined_kernel
 def contains(h: History, me: Person, item: int) -> bool:
     """Whether an item is among the entries."""
     node = me.past
@@ -112,7 +112,7 @@ def contains(h: History, me: Person, item: int) -> bool:
     return False
 
 
-@inner_kernel
+@inlined_kernel
 def read(
     h: History,
     me: Person,

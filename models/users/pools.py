@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from models.jit import inner_kernel
+from models.jit import inlined_kernel, inner_kernel
 from schemas.signals import Int32, Int64
 
 UInt16 = npt.NDArray[np.uint16]
@@ -64,7 +64,7 @@ def wide(number: int | np.integer[Any]) -> int:
     return np.int64(number)  # type: ignore[return-value]
 
 
-@inner_kernel
+@inlined_kernel
 def take(marks: Int64, link: Int32) -> int:
     """A zeroed node; the caller has made sure that one is left."""
     node: int = marks[0]

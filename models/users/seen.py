@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from models.jit import inner_kernel
+from models.jit import inlined_kernel, inner_kernel
 from models.users.people import Person
 from models.users.pools import enlarge, wide
 from schemas.signals import Int32, Int64
@@ -52,7 +52,7 @@ def next_table(me: Person) -> int:
     return SMALLEST << (wide(me.seen_class) + 1)
 
 
-@inner_kernel
+@inlined_kernel
 def has(s: Seen, me: Person, item: int) -> bool:
     """Whether an item is in a person's set."""
     if me.seen_n == 0:
