@@ -1,10 +1,8 @@
 """What the stream benchmarks share: a broker, a deployment of its own, messages, and a plain peer."""
 
 import asyncio
-import multiprocessing
 import tempfile
 from collections.abc import AsyncIterator, Iterator
-from concurrent.futures import ProcessPoolExecutor
 from contextlib import asynccontextmanager, contextmanager
 from pathlib import Path
 from time import perf_counter, process_time, time_ns
@@ -18,6 +16,7 @@ from typing_extensions import override  # an aiokafka requirement; typing has it
 
 from deploy.benchmarks.base import BenchArgs, Option
 from models.engine import Engine
+from schemas.events import Event
 from schemas.settings import KafkaSettings, LearnerSettings, ListSettings, Settings, UserSettings
 from schemas.topics import Topic
 from streams.app import Role, StreamApp, create_app, serve
@@ -118,21 +117,6 @@ async def preload(settings: Settings, topic: Topic, records: list[Outgoing]) -> 
         await writer.stop()
 
 
-async def deliver(args: BenchArgs, settings: Settings, count: int, seed: int) -> None:
-    """Preload ``clicks`` from another process, whose work is not measured here."""
-    context = multiprocessing.get_context("spawn")
-    with ProcessPoolExecutor(1, mp_context=context) as pool:
-        await asyncio.get_running_loop().run_in_executor(pool, _deliver, args, settings, count, seed)
-
-
-def _deliver(args: BenchArgs, settings: Settings, count: int, seed: int) -> None:
-    if settings.kafka.dialect == "tansu":
-        from deploy.embedded.compat import install  # noqa: PLC0415  an optional extra
-
-        install()
-    asyncio.run(preload(settings, Topic.CLICKS, clicks(args, count, seed)))
-
-
 class Counting(NullObserver):
     """Counts events and says when enough are done."""
 
@@ -176,7 +160,8 @@ async def worker(settings: Settings, observer: Counting, roles: frozenset[Role])
 async def plain(settings: Settings, topic: Topic, count: int) -> Effort:
     """The peer: aiokafka ``getmany`` and msgspec over the same records, and nothing else."""
     name = settings.kafka.topic(topic)
-    decode = msgspec.json.Decoder(IncomingItem).decode
+    kind: Any = Event if topic is Topic.EVENTS else IncomingItem
+    decode = msgspec.json.Decoder(kind).decode
     partitions = [TopicPartition(name, p) for p in range(settings.kafka.partitions)]
     async with AIOKafkaConsumer(
         **client_options(settings.kafka), enable_auto_commit=False, max_partition_fetch_bytes=4 << 20

@@ -4,12 +4,13 @@ import asyncio
 from collections.abc import Mapping
 
 from deploy.benchmarks import _broker
-from deploy.benchmarks._broker import Counting, Stopwatch, clicks, deliver, deployment, plain, preload, worker
+from deploy.benchmarks._broker import Counting, Stopwatch, deployment, plain, worker
+from deploy.benchmarks._filler import Load, fill, filler
 from deploy.benchmarks.base import BenchArgs, BenchResult, repeat
 from schemas.settings import Settings
 from schemas.topics import Topic
 
-OPTIONS = _broker.OPTIONS
+OPTIONS = _broker.OPTIONS | {"users": 100_000}
 
 
 def run(args: BenchArgs) -> BenchResult:
@@ -18,7 +19,9 @@ def run(args: BenchArgs) -> BenchResult:
 
     def measure() -> Mapping[str, float]:
         with deployment(args) as settings:
-            return asyncio.run(compare(args, settings, count))
+            warm = Load(Topic.CLICKS, count // 10, args.whole("users"), args.whole("items"))
+            load = warm._replace(clicks=count, first=warm.clicks)
+            return asyncio.run(compare(settings, warm, load))
 
     found = repeat(measure, args.runs)
     ours = {k: v for k, v in found.items() if not k.startswith("plain_")}
@@ -26,23 +29,23 @@ def run(args: BenchArgs) -> BenchResult:
     return BenchResult(bench="intake", figures=ours, against={"aiokafka + msgspec": peer})
 
 
-async def compare(args: BenchArgs, settings: Settings, count: int) -> Mapping[str, float]:
-    """The worker and its peer over the same records; the first tenth warms the worker up."""
-    warm = count // 10
-    await preload(settings, Topic.CLICKS, clicks(args, warm, seed=2))
-    counting = Counting()
-    async with worker(settings, counting, frozenset({"intake"})) as app:
-        await counting.until(read=warm)
-        await app.runtime.intake.drained()
-        watch = Stopwatch()
-        await deliver(args, settings, count, seed=1)
-        await counting.until(read=warm + count)
-        await app.runtime.intake.drained()
-        ours = watch.read()
-    peer = await plain(settings, Topic.CLICKS, warm + count)
-    per_event = peer.cpu / (warm + count)
+async def compare(settings: Settings, warm: Load, load: Load) -> Mapping[str, float]:
+    """The worker and its peer over the same records; a first tenth warms the worker up."""
+    await fill(settings, warm)
+    counting, total = Counting(), warm.clicks + load.clicks
+    with filler(settings, load) as more:
+        async with worker(settings, counting, frozenset({"intake"})) as app:
+            await counting.until(read=warm.clicks)
+            await app.runtime.intake.drained()
+            await more.ready()
+            watch = Stopwatch()
+            await more.deliver()
+            await counting.until(read=total)
+            await app.runtime.intake.drained()
+            ours = watch.read()
+    per_event = (await plain(settings, Topic.CLICKS, total)).cpu / total
     return {
-        "events_per_core_second": count / ours.cpu,
-        "ratio_to_plain": per_event * count / ours.cpu,
+        "events_per_core_second": load.clicks / ours.cpu,
+        "ratio_to_plain": per_event * load.clicks / ours.cpu,
         "plain_events_per_core_second": 1 / per_event,
     }

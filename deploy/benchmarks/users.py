@@ -1,58 +1,83 @@
-"""Intake and user agent: state, signals and fenced checkpoints on, lists off, against a plain loop."""
+"""The user agent with state, signals and fenced checkpoints, lists off, against a plain loop and stock Faust.
+
+The state holds ``users`` people before the clock starts, and checkpoints come at the default interval,
+with one more at the end, inside the measured time.
+"""
 
 import asyncio
 from collections.abc import Mapping
 
+import msgspec
+
 from deploy.benchmarks import _broker
-from deploy.benchmarks._broker import Counting, Stopwatch, clicks, deliver, deployment, plain, preload, worker
+from deploy.benchmarks._broker import Counting, Stopwatch, deployment, plain, worker
+from deploy.benchmarks._filler import Load, fill, filler
+from deploy.benchmarks._stock import stock
 from deploy.benchmarks.base import BenchArgs, BenchResult, repeat
-from schemas.settings import Settings
+from schemas.settings import Settings, UserSettings
 from schemas.topics import Topic
 from streams.app import ALL_ROLES, Role
 
-OPTIONS = _broker.OPTIONS
-AGENTS: frozenset[Role] = frozenset({"intake", "users"})
+OPTIONS = _broker.OPTIONS | {"users": 100_000, "events": 400_000, "stock_events": 3_000}
+WITH_INTAKE: frozenset[Role] = frozenset({"intake", "users"})
 
 
 def run(args: BenchArgs) -> BenchResult:
-    """Measure."""
+    """Measure: the agent alone on ``events``, with intake from ``clicks``, with intake and learner."""
+    people = 5_000 if args.short else args.whole("users")
     count = 20_000 if args.short else args.whole("events")
 
     def measure() -> Mapping[str, float]:
-        with deployment(args) as settings:
-            agents = asyncio.run(compare(args, settings, count, AGENTS))
-        with deployment(args) as settings:
-            everything = asyncio.run(compare(args, settings, count, ALL_ROLES))
-        return agents | {
-            "with_learner_events_per_core_second": everything["events_per_core_second"],
-            "with_learner_ratio_to_plain": everything["ratio_to_plain"],
-        }
+        alone = _once(args, Topic.EVENTS, frozenset({"users"}), people, count)
+        both = _once(args, Topic.CLICKS, WITH_INTAKE, people, count // 2)
+        everything = _once(args, Topic.CLICKS, ALL_ROLES, people, count // 4)
+        more = {f"with_intake_{k}": v for k, v in both.items()}
+        most = {f"with_learner_{k}": v for k, v in everything.items()}
+        return alone | {k: v for k, v in (more | most).items() if "plain_" not in k}
 
     found = repeat(measure, args.runs)
-    ours = {k: v for k, v in found.items() if not k.startswith("plain_")}
-    peer = {"events_per_core_second": found["plain_events_per_core_second"]}
-    return BenchResult(bench="users", figures=ours, against={"aiokafka + msgspec": peer})
+    ours = {k: v for k, v in found.items() if not k.startswith(("plain_", "stock_"))}
+    peers = {"aiokafka + msgspec": "plain", "stock Faust with a Table": "stock"}
+    rate = "events_per_core_second"
+    return BenchResult(
+        bench="users",
+        figures=ours,
+        against={name: {rate: found[f"{key}_{rate}"]} for name, key in peers.items()},
+    )
+
+
+def _once(args: BenchArgs, topic: Topic, roles: frozenset[Role], people: int, count: int) -> dict[str, float]:
+    with deployment(args) as settings:
+        settled = msgspec.structs.replace(settings, users=UserSettings())
+        warm = Load(topic, people, people, args.whole("items"))
+        load = warm._replace(clicks=count, first=people)
+        return asyncio.run(compare(args, settled, roles, warm, load))
 
 
 async def compare(
-    args: BenchArgs, settings: Settings, count: int, roles: frozenset[Role]
+    args: BenchArgs, settings: Settings, roles: frozenset[Role], warm: Load, load: Load
 ) -> dict[str, float]:
-    """The worker and its peer over the same records; the first tenth warms both up."""
-    warm = count // 10
-    await preload(settings, Topic.CLICKS, clicks(args, warm, seed=2))
-    counting = Counting()
-    async with worker(settings, counting, roles) as app:
-        await counting.until(applied=warm)
-        await app.runtime.users.checkpoint()
-        watch = Stopwatch()
-        await deliver(args, settings, count, seed=1)
-        await counting.until(applied=warm + count)
-        await app.runtime.users.checkpoint()
-        ours = watch.read()
-    peer = await plain(settings, Topic.CLICKS, warm + count)
-    per_event = peer.cpu / (warm + count)
-    return {
-        "events_per_core_second": count / ours.cpu,
-        "ratio_to_plain": per_event * count / ours.cpu,
+    """The worker and its peers over the same records."""
+    await fill(settings, warm)
+    counting, total = Counting(), warm.clicks + load.clicks
+    with filler(settings, load) as more:
+        async with worker(settings, counting, roles) as app:
+            await counting.until(applied=warm.clicks)
+            await app.runtime.users.checkpoint()
+            await more.ready()
+            watch = Stopwatch()
+            await more.deliver()
+            await counting.until(applied=total)
+            await app.runtime.users.checkpoint()
+            ours = watch.read()
+    per_event = (await plain(settings, load.topic, total)).cpu / total
+    found = {
+        "events_per_core_second": load.clicks / ours.cpu,
+        "ratio_to_plain": per_event * load.clicks / ours.cpu,
         "plain_events_per_core_second": 1 / per_event,
     }
+    if load.topic is Topic.EVENTS:
+        n = args.whole("stock_events")
+        found["stock_events_per_core_second"] = n / (await stock(settings, n)).cpu
+        found["times_stock"] = found["events_per_core_second"] / found["stock_events_per_core_second"]
+    return found
