@@ -165,7 +165,7 @@ class Partition:
     async def rows(self) -> None:
         """Append the rows of what was applied, a moment later."""
         await self.ready.wait()
-        await self._rows.run(self.owned, self._still, self._tools.pace)
+        await self._rows.run(self.owned, self._tools.pace)
 
     async def checkpoints(self) -> None:
         """Write a checkpoint at each interval; no two partitions at the same moment of it."""

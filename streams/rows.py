@@ -91,11 +91,11 @@ class Rows:
         if beat:
             self._on_beat(beat, self._to, landed)
 
-    async def run(self, owned: Callable[[], bool], still: asyncio.Lock, pace: Pace) -> None:
-        """Append what has gathered, again and again, while nothing else changes the partition."""
+    async def run(self, owned: Callable[[], bool], pace: Pace) -> None:
+        """Append what has gathered, again and again; what is being cut has been appended by its cut."""
         while owned():
             await self._some.wait()
             await asyncio.sleep(GATHER_SECONDS)
-            async with still, pace.heavy():
+            async with pace.heavy():
                 if owned():
                     self.append()

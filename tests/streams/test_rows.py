@@ -91,7 +91,7 @@ async def test_a_large_run_waits_for_no_other() -> None:
 async def test_what_gathers_is_appended_by_itself(count) -> None:
     """A row waits for others for a moment only."""
     stream = Stream()
-    task = asyncio.create_task(stream.rows.run(lambda: True, asyncio.Lock(), Pace()))
+    task = asyncio.create_task(stream.rows.run(lambda: True, Pace()))
     stream.run(count)
     await stream.log.some.wait()
     task.cancel()
