@@ -330,7 +330,7 @@ class Learner:
 
     def _tell(self, why: str) -> None:
         """Once in the log until one is written again, each time in the metric."""
-        self._observer.on_snapshot_failed()
         if self.unwritten is None:
             log.warning("%s: the process goes on without; free the disk or set another directory", why)
         self.unwritten = why
+        self._observer.on_snapshot_failed()

@@ -70,11 +70,10 @@ async def fill_and_free(worker: Worker, generator: Generator) -> int:
     await asyncio.sleep(1.0)
     await serves_all(generator)
     assert (newest(worker), list(worker.log.parent.rglob("*.draft"))) == (before, [])
-    failures = failed(settings)
     fill_the_disk(worker, resource.RLIM_INFINITY)
     await eventually(lambda: says(settings, "snapshots") == "ok", 30)
     assert newest(worker) > before
-    return failures
+    return failed(settings)
 
 
 def tear(worker: Worker) -> Path:
