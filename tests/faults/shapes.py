@@ -33,7 +33,7 @@ class Hot(Generator):
     def user(self) -> str:
         asks = self.count % self.request_every == 1  # of the message that is being made
         if self.random.random() >= HOT_SHARE or (asks and self.asked >= HOT_REQUESTS):
-            return super().user()
+            return next(user for _ in range(1000) if (user := super(Hot, self).user()) != HOT)
         self.hot += 1
         self.asked += asks
         return HOT

@@ -22,8 +22,8 @@ from tests.streams.clients.room import eventually, read, write
 
 pytestmark = [pytest.mark.kafka, pytest.mark.slow, pytest.mark.timeout(900)]
 
-GROWTH = 160 << 20
-"""Bytes that a worker may hold more in a burst and a flood than before them: its queues' bounds."""
+GROWTH = 256 << 20
+"""Bytes that a worker may hold more in a burst and a flood than before them: its queues' bounds together."""
 JUNK = (b"", b"\xff\xfe\x00", b'{"type":"click"', b'{"type":"unheard of","user_id":"u1"}', b"[" * 5_000)
 
 
@@ -83,8 +83,8 @@ async def throw_junk(generator: Generator) -> None:
 async def test_a_hot_person_a_burst_and_a_flood_of_poison(settings, worker, short):
     """A fifth of the events are one person's; 10× the load; 8 topics flooded with what cannot be read."""
     generator, poison, seen = Hot(settings, 24), Poison(settings, 24), []
-    rate, calm, burst = (40, 5.0, 10.0) if short else (200, 20.0, 30.0)
-    floods = (800, 16) if short else (8_000, 160)
+    rate, calm, burst = (40, 5.0, 10.0) if short else (100, 20.0, 30.0)
+    floods = (800, 16) if short else (4_000, 80)
     worker.start()
     async with idempotent_producer(settings.kafka) as producer, in_background(generator.see_lists()):
         await asyncio.to_thread(worker.ready)
