@@ -11,6 +11,7 @@
     ├── IncarnationError        a topic was recreated, or lost its tail
     ├── FencedError             another worker owns the partition now
     ├── SnapshotError           a snapshot of another version or with a wrong checksum
+    ├── ArchiveError            a backup that is damaged, unfinished, or cannot be written or restored here
     └── UnavailableError        a dependency (broker, Redis, encoder) does not answer
 """
 
@@ -90,6 +91,10 @@ class FencedError(StreamwiseError):
 
 class SnapshotError(StreamwiseError):
     """A snapshot of an unknown version, for other settings, or with a wrong checksum."""
+
+
+class ArchiveError(StreamwiseError):
+    """A backup that is damaged, unfinished, or cannot be written or restored here."""
 
 
 class UnavailableError(StreamwiseError):

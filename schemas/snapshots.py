@@ -111,6 +111,18 @@ def unpack_parts(data: Buffer, name: str, version: int) -> tuple[dict[str, memor
     return dict(_parts(header, data)), header.meta
 
 
+def peek(data: Buffer) -> tuple[dict[str, memoryview], dict[str, Any]]:
+    """Parts and meta of a snapshot of any name and version: for whoever moves it, and does not use it.
+
+    Raises
+    ------
+    SnapshotError
+        Damaged.
+    """
+    header, _ = _open(data, "snapshot")
+    return dict(_parts(header, data)), header.meta
+
+
 def identify(data: Buffer, name: str, version: int) -> None:
     """Check whose snapshot it is and of which layout, before anything of it is used.
 

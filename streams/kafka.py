@@ -74,6 +74,7 @@ async def reader(
         max_partition_fetch_bytes=fetch_bytes,
     )
     await connect(consumer)
+    await asyncio.sleep(0)  # its task must have begun: stopped before that, the client raises CancelledError
     try:
         yield consumer
     finally:

@@ -133,6 +133,8 @@ def _usage(error: click.ClickException) -> int:
     if isinstance(error, click.NoSuchOption):
         near = error.possibilities[0] if error.possibilities else "--help"
         message = f"{error.option_name}: no such option; the nearest is {near}"
+    elif isinstance(error, click.MissingParameter) and error.param:
+        message = f"{error.param.human_readable_name}: (missing): give it"
     elif isinstance(error, click.BadParameter) and error.param:
         message = f"{'/'.join(error.param.opts)}: {error.message.rstrip('.')}"
     hint = f"; see '{where.command_path} --help'" if where else ""

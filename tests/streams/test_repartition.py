@@ -1,6 +1,7 @@
 """Another number of partitions: everybody is who they were, and nothing is counted or answered twice."""
 
 import asyncio
+import gc
 
 import msgspec
 import pytest
@@ -28,6 +29,13 @@ from tests.streams.clients.room import eventually, read, write
 from tests.streams.test_worker import ask, click, furnish, worker
 
 pytestmark = [pytest.mark.kafka, pytest.mark.filterwarnings("ignore::ResourceWarning")]
+
+
+@pytest.fixture(autouse=True)
+def _collected():
+    """Sockets of workers that are made to fail are collected here, not in somebody else's test."""
+    yield
+    gc.collect()
 
 
 @pytest.fixture

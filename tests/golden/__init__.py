@@ -1,0 +1,1 @@
+"""What former releases wrote: dumps that this release must load."""
