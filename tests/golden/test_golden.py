@@ -123,7 +123,6 @@ def test_a_snapshot_goes_on_or_is_refused_by_name(dump: Path, pinned: dict) -> N
         return
     assert facts(engine) == pinned["snapshot"]
     assert facts(folded(dump, offset, engine)) == pinned["learned"]
-    assert engine.log.checksums() == folded(dump).log.checksums()
 
 
 def test_lists_are_read(dump: Path, pinned: dict) -> None:
