@@ -26,11 +26,9 @@ def test_state_signals_and_checkpoints_cost_at_most_seven_plain_reads(kafka, sho
     assert found["times_stock"] >= 10
 
 
-def test_intake_costs_at_most_four_plain_reads(kafka, short):
-    """Mapping, validation, cleaning, routing; 20,000 events (short) pay less of what is fixed."""
-    assert figures(intake, kafka, 3 if short else 5, short=short)["ratio_to_plain"] >= (
-        0.15 if short else 0.25
-    )
+def test_intake_costs_at_most_four_plain_reads(kafka):
+    """Mapping, validation, cleaning, routing and two acknowledgements."""
+    assert figures(intake, kafka, 3)["ratio_to_plain"] >= 0.25
 
 
 @pytest.mark.absolute
