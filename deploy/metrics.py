@@ -161,6 +161,10 @@ class StreamMetrics(Beats):
         self._lists = _counter(
             registry, "lists", "Lists published, by rung of the degradation ladder.", ["rung"]
         )
+        self._degraded = _counter(
+            registry, "degraded_lists", "Lists that are not what they could be.", ["rung", "cause"]
+        )
+        self._overload = _gauge(registry, "overload_level", "What is given up under overload; 0: nothing.")
         self._latency = _histogram(
             registry,
             "event_to_recommendation_seconds",
@@ -232,6 +236,14 @@ class StreamMetrics(Beats):
         """A list was published."""
         self._lists.labels(rung).inc()
         self._latency.observe(seconds)
+
+    def on_degraded(self, rung: str, cause: str) -> None:
+        """A list is not what it could be."""
+        self._degraded.labels(rung, cause).inc()
+
+    def on_overload(self, level: int) -> None:
+        """So much is given up."""
+        self._overload.set(level)
 
     def on_batch(self, lists: int, seconds: float) -> None:
         """Lists were scored in one batch."""
@@ -411,6 +423,12 @@ class ApiMetrics(Beats):
         )
         self._events = _counter(registry, "seen_events", "Events read back from the log.", ["kind"])
         self._lists = _counter(registry, "seen_lists", "Lists read from recommendations.", ["rung", "arm"])
+        self._degraded = _counter(
+            registry,
+            "answered_lower_lists",
+            "Requests answered from a lower rung.",
+            ["rung", "cause"],
+        )
         self._latency = _histogram(
             registry, "seen_event_to_recommendation_seconds", "Event to list, by record times.", LIST_SECONDS
         )
@@ -440,6 +458,10 @@ class ApiMetrics(Beats):
     def on_list(self, rung: str, arm: str) -> None:
         """A list was read."""
         self._lists.labels(rung, arm).inc()
+
+    def on_degraded(self, rung: str, cause: str) -> None:
+        """A request was answered from a lower rung."""
+        self._degraded.labels(rung, cause).inc()
 
     def on_latency(self, seconds: float) -> None:
         """A list followed its trigger by so much."""

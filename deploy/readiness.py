@@ -32,11 +32,13 @@ def of_stream(app: StreamApp, kernels: Kernels) -> Health:
         "catalogue": catalogue,
         "learner": learner,
         "progress": runtime.stalls.why,
+        "overload": runtime.overload.why,
     }
     started = {name: once_started(check) for name, check in checks.items()}
     if runtime.models is not None:  # what the start may be waiting for
         started["learner"] = learner
     health = Health({"kernels": kernels.missing, **started})
+    health.note("ladder", once_started(runtime.ladder.why))
     health.note("snapshots", once_started(lambda: runtime.learner.unwritten))
     return health
 

@@ -25,6 +25,7 @@ Surface = Annotated[str, Meta(min_length=1, max_length=64)]
 Position = Annotated[int, Meta(ge=0, lt=MAX_LIST)]
 Amount = Annotated[float, Meta(ge=0, le=1e12)]
 Quantity = Annotated[float, Meta(gt=0, le=1e6)]
+Deadline = Annotated[float, Meta(gt=0, le=60_000)]
 ListLength = Annotated[int, Meta(ge=1, le=MAX_LIST)]
 
 
@@ -117,6 +118,9 @@ class Request(Fact, frozen=True, tag="request", kw_only=True, omit_defaults=True
         Rank only these items.
     filters
         Item attributes that must be equal (``{"category": "tea"}``).
+    deadline_ms
+        How long after its arrival at the stream a whole list is still wanted; later it comes from a cheaper
+        rung.  The stream's own (``lists.deadline_ms``) if left out.
     """
 
     request_id: EventKey
@@ -124,6 +128,7 @@ class Request(Fact, frozen=True, tag="request", kw_only=True, omit_defaults=True
     query: str | None = None
     candidates: tuple[ItemKey, ...] | None = None
     filters: dict[str, str] | None = None
+    deadline_ms: Deadline | None = None
 
 
 class Decision(msgspec.Struct, frozen=True, gc=False, tag="decision", kw_only=True, omit_defaults=True):

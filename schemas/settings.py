@@ -248,9 +248,12 @@ class ListSettings(_Section, frozen=True, kw_only=True):
         Lists scored at once, and how long after one batch the next one gathers; after a pause a list waits
         for no others.
     deadline_ms
-        A list that is later than this after its trigger is not computed any more.
+        A request that has waited for so long, and does not say how long it waits, is answered from a cheaper
+        rung; pushes have twice as long.  Overload is measured by it.
     max_pending
-        Triggers that may wait; beyond, the oldest pushes are shed.
+        Triggers that may wait; beyond, pushes are shed.
+    last_good_seconds
+        How old a person's last list may be that stands for one that does not come.
     """
 
     publish: Literal["always", "requests"] = "always"
@@ -259,6 +262,7 @@ class ListSettings(_Section, frozen=True, kw_only=True):
     gather_ms: Annotated[float, Meta(ge=0, le=1000)] = 10.0
     deadline_ms: Positive = 1000.0
     max_pending: Count = 20_000
+    last_good_seconds: Positive = 86_400.0
 
 
 class LearnerSettings(_Section, frozen=True, kw_only=True):

@@ -15,6 +15,7 @@ import faust
 from mode import CrashingSupervisor
 
 from schemas.heartbeats import Heartbeat
+from schemas.ladder import Cause, Rung
 from schemas.settings import KafkaSettings, Settings
 from schemas.topics import Topic, topic_name
 from streams.arena import ArenaReader, directory
@@ -27,11 +28,15 @@ from streams.heart import Heart
 from streams.incarnations import Incarnations, check_group, open_group
 from streams.intake import Intake, Router
 from streams.kafka import connect, idempotent_producer
+from streams.ladder import WHOLE, Ladder
+from streams.ladder import Step as LadderStep
 from streams.learner import Learner, Snapshots, Turn
 from streams.lists import Lists
 from streams.observer import NullObserver, StreamObserver
+from streams.overload import Overload
 from streams.pace import Pace
 from streams.partition import Tools
+from streams.popular import Popular, path_of
 from streams.ports import EngineLike
 from streams.shared import SharedModels
 from streams.signals import SignalsTail, SignalsWriter
@@ -83,6 +88,11 @@ class Runtime:
         limit = max(settings.health.stuck_seconds, CHECKPOINTS * settings.users.checkpoint_seconds)
         self.stalls = Stalls(limit, observer)
         self.router = Router(settings, self.incarnations)
+        self.overload = Overload(observer)
+        self.ladder = Ladder(self.overload, self._known)
+        self.guardrail: Guardrail | None = None
+        path = path_of(settings.learner.directory, settings.kafka.namespace)
+        self.popular = Popular(path, engine, self.turn, self.clock)
         self.started = self.draining = False
         self.writers: list[LogWriter] = []
         self.producer: Any = None
@@ -105,13 +115,30 @@ class Runtime:
         if self.settings.health.heartbeat_seconds:
             await self.heart.beat(Heartbeat(0, self.clock()))  # what time is it?
         self.learner = await self._make_learner()
-        self.catalogue = Catalogue(kafka, self.engine, self.turn)
+        self.catalogue = Catalogue(kafka, self.engine, self.turn, lambda: self.overload.vectors)
         if "users" in self.roles:
-            self.tasks.start(self.catalogue.run(), self.lists.run())
+            deadline = self.settings.lists.deadline_ms
+            looks = self.overload.run(lambda: self.queue.waited(self.clock(), deadline), deadline / 1000)
+            self.tasks.start(self.catalogue.run(), self.lists.run(), looks)
         if "learn" in self.roles:
-            guardrail = Guardrail(self.engine.policy, limit_seconds=self.settings.learner.max_lag_seconds)
-            self.tasks.start(self.learner.run(), guardrail.run(self.learner, monotonic))
+            self._start_learning()
         self.started = True
+
+    def _start_learning(self) -> None:
+        learner = self.settings.learner
+        self.guardrail = Guardrail(self.engine.policy, limit_seconds=learner.max_lag_seconds)
+        if self.learner.next_offset == 0:
+            self.popular.stand_in()
+        keep = self.popular.keep(self.learner, learner.snapshot_seconds)
+        self.tasks.start(self.learner.run(), self.guardrail.run(self.learner, monotonic), keep)
+
+    def _known(self) -> LadderStep:
+        """The best rung that the models allow."""
+        if self.popular.stands_in:
+            return Rung.GLOBAL, Cause.MODELS
+        if self.guardrail is not None and not self.guardrail.trusted:
+            return Rung.GLOBAL, Cause.LEARNER
+        return WHOLE
 
     def watch_progress(self, committed: Callable[[], dict[Place, int]]) -> None:
         """Notice partitions that stand still: what the group has committed, and what was learned."""
@@ -157,12 +184,19 @@ class Runtime:
             self.router, self.events, self.letters, self.tasks, observer=self.observer, crash=self.crash
         )
         self.users = Users(self._tools, self.tasks)
-        self.queue = TriggerQueue(settings.lists.max_pending, self.users.closed, self.observer)
+        self.queue = TriggerQueue(
+            settings.lists.max_pending,
+            self.users.closed,
+            self.observer,
+            pushes=lambda: self.overload.pushes,
+        )
         self.lists = Lists(
             self.engine,
             self.turn,
             self.queue,
             settings.lists,
+            ladder=self.ladder,
+            overload=self.overload,
             events=self.events,
             recommendations=self.recommendations,
             make_request=self.users.request,

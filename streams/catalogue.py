@@ -23,13 +23,21 @@ RECORDS_AT_ONCE = 200
 class Catalogue:
     """Feeds the engine what it knows of items; every worker reads all of it.
 
+    Parameters
+    ----------
+    vectors
+        Whether new vectors are taken now; they stay in their log meanwhile.
+
     Attributes
     ----------
     caught_up
         Set when everything that was there at the start has been read.
     """
 
-    def __init__(self, kafka: KafkaSettings, engine: EngineLike, turn: Turn) -> None:
+    def __init__(
+        self, kafka: KafkaSettings, engine: EngineLike, turn: Turn, vectors: Callable[[], bool] = lambda: True
+    ) -> None:
+        self._vectors = vectors
         self._kafka = kafka
         self._engine = engine
         self._turn = turn
@@ -57,9 +65,18 @@ class Catalogue:
                     takes[tp](records)
                 if not self.caught_up.is_set() and await _all_read(consumer, ends):
                     self.caught_up.set()
+                self._pause(consumer, vectors)
                 await asyncio.sleep(0)
         finally:
             await consumer.stop()
+
+    def _pause(self, consumer: Any, vectors: TopicPartition) -> None:
+        """Leave new vectors where they are while there is no time for them; what was there first is read."""
+        paused = vectors in consumer.paused()
+        if paused and self._vectors():
+            consumer.resume(vectors)
+        elif not paused and self.caught_up.is_set() and not self._vectors():
+            consumer.pause(vectors)
 
     def _describe(self, records: Sequence[Record]) -> None:
         """The last of each key counts; an item that cannot be read leaves the one before as it is."""

@@ -4,7 +4,7 @@ import asyncio
 from collections import defaultdict
 from collections.abc import Callable
 from time import perf_counter
-from typing import Any
+from typing import Any, NamedTuple
 
 import msgspec
 
@@ -12,9 +12,12 @@ from schemas.events import Decision, encode_event
 from schemas.heartbeats import KEY, Heartbeat
 from schemas.recommendations import Recommendation
 from schemas.settings import ListSettings
-from streams.crash import CrashPoint, Step
+from streams.crash import CrashPoint
+from streams.crash import Step as Point
+from streams.ladder import Ladder, Step
 from streams.learner import Turn
 from streams.observer import StreamObserver
+from streams.overload import Overload
 from streams.pace import Pace
 from streams.ports import EngineLike
 from streams.tasks import Tasks
@@ -27,6 +30,13 @@ flood them."""
 
 MakeRequest = Callable[[Trigger], Any]
 """The engine's request for a trigger; None when its partition is no longer ours."""
+
+
+class Asked(NamedTuple):
+    """A trigger and the engine's request for it."""
+
+    trigger: Trigger
+    request: Any
 
 
 class Lists:
@@ -47,6 +57,8 @@ class Lists:
         queue: TriggerQueue,
         settings: ListSettings,
         *,
+        ladder: Ladder,
+        overload: Overload,
         events: LogWriter,
         recommendations: LogWriter,
         make_request: MakeRequest,
@@ -61,6 +73,8 @@ class Lists:
         self._turn = turn
         self._queue = queue
         self._settings = settings
+        self._ladder = ladder
+        self._overload = overload
         self._events = events
         self._recommendations = recommendations
         self._make_request = make_request
@@ -83,6 +97,7 @@ class Lists:
             if len(self._queue) < self._settings.batch:
                 await asyncio.sleep(max(0.0, gathered - perf_counter()))
             await self._events.room()
+            await self._recommendations.room()
             async with self._pace.heavy():
                 self.decide(self._queue.take(self._settings.batch))
             gathered = perf_counter() + self._settings.gather_ms / 1000
@@ -106,23 +121,40 @@ class Lists:
 
     def decide(self, triggers: list[Trigger]) -> None:
         """Decide on one batch and send the decisions to their log."""
-        fresh = [t for t in triggers if not self._stale(t)]
-        asked = [(t, r) for t in fresh if (r := self._make_request(t)) is not None]
-        if not asked:
-            return
-        started = perf_counter()
         now = self._clock()
-        self._batches += 1
-        with self._turn.first():
-            decisions = self._engine.recommend([r for _, r in asked], now=now, seed=now << 20 | self._batches)
-        self._observer.on_batch(len(decisions), perf_counter() - started)
+        by_step: defaultdict[Step, list[Asked]] = defaultdict(list)
+        for trigger in triggers:
+            self._overload.note(trigger.waited(now, self._settings.deadline_ms))
+            if not self._stale(trigger) and (request := self._make_request(trigger)) is not None:
+                by_step[self._ladder.step(trigger, now)].append(Asked(trigger, request))
         by_partition: defaultdict[int, list[Decision]] = defaultdict(list)
-        for (trigger, _), decision in zip(asked, decisions, strict=True):
-            by_partition[trigger.partition].append(decision)
+        for step, asked in by_step.items():
+            for (trigger, _), decision in zip(asked, self._draw(step, asked, now), strict=True):
+                by_partition[trigger.partition].append(decision)
+        if not by_partition:
+            return
         for partition, made in by_partition.items():
             logged = self._events.put(partition, [_logged(d, now) for d in made])
             self._start(partition, [d.recommendation for d in made], logged)
-        self._crash(Step.DECISIONS_SENT)
+        self._crash(Point.DECISIONS_SENT)
+
+    def _draw(self, step: Step, asked: "list[Asked]", now: int) -> list[Decision]:
+        """Score and draw lists of one rung."""
+        started = perf_counter()
+        self._batches += 1
+        with self._turn.first():
+            decisions = self._engine.recommend(
+                [one.request for one in asked],
+                now=now,
+                seed=now << 20 | self._batches,
+                rung=step[0],
+                cause=step[1],
+                explain=self._overload.explanations,
+            )
+        seconds = perf_counter() - started
+        self._ladder.took(step, seconds)
+        self._observer.on_batch(len(decisions), seconds)
+        return decisions
 
     def publish(self, partition: int, found: list[Recommendation]) -> None:
         """Publish decisions that are in the log already, unchanged."""
@@ -139,16 +171,19 @@ class Lists:
         self, partition: int, made: list[Recommendation], logged: "asyncio.Future[None]"
     ) -> None:
         await logged
-        self._crash(Step.DECISIONS_LANDED)
+        self._crash(Point.DECISIONS_LANDED)
         now = self._clock()
         published = self._recommendations.put(partition, [_published(r, now) for r in made])
-        self._crash(Step.RECOMMENDATIONS_SENT)
+        self._crash(Point.RECOMMENDATIONS_SENT)
         await published
         now = self._clock()
         for recommendation in made:
             self._on_published(partition, recommendation.trigger_id)
             event_ts = recommendation.timings.event or recommendation.ts
             self._observer.on_list(recommendation.rung, max(0.0, (now - event_ts) / 1000))
+            for cause in (recommendation.cause, *recommendation.without):
+                if cause is not None:
+                    self._observer.on_degraded(recommendation.rung, cause)
         self._open -= 1
         if not self._open:
             self._idle.set()

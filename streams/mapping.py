@@ -14,7 +14,7 @@ import msgspec
 from msgspec import Meta
 
 from schemas.errors import MISSING, InvalidMessageError
-from schemas.events import MAX_LIST, Amount, ListLength, Position, Quantity, Surface, decode
+from schemas.events import MAX_LIST, Amount, Deadline, ListLength, Position, Quantity, Surface, decode
 from schemas.ids import EventKey, ItemKey, Millis, UserKey
 from schemas.remedies import missing_field, remedy_of
 from schemas.settings import MappingSettings
@@ -70,6 +70,7 @@ class IncomingRequest(Incoming, kw_only=True, gc=False, omit_defaults=True):
     query: str | None = None
     candidates: tuple[ItemKey, ...] | None = None
     filters: dict[str, str] | None = None
+    deadline_ms: Deadline | None = None
 
 
 WIRE: Mapping[FactType, type[Incoming]] = {

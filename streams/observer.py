@@ -21,6 +21,12 @@ class StreamObserver(Protocol):
     def on_list(self, rung: str, seconds: float) -> None:
         """A list was published, ``seconds`` after the event that triggered it happened."""
 
+    def on_degraded(self, rung: str, cause: str) -> None:
+        """A list was published that is not what it could be: on a lower rung, or without something."""
+
+    def on_overload(self, level: int) -> None:
+        """So much is given up now (``streams.overload.Level``); 0: nothing."""
+
     def on_batch(self, lists: int, seconds: float) -> None:
         """``lists`` were scored in one batch, in ``seconds``."""
 
@@ -80,6 +86,12 @@ class NullObserver:
         """Ignore."""
 
     def on_list(self, rung: str, seconds: float) -> None:
+        """Ignore."""
+
+    def on_degraded(self, rung: str, cause: str) -> None:
+        """Ignore."""
+
+    def on_overload(self, level: int) -> None:
         """Ignore."""
 
     def on_batch(self, lists: int, seconds: float) -> None:

@@ -31,6 +31,7 @@ from streams.observer import StreamObserver
 from streams.pace import Pace
 from streams.ports import EngineLike
 from streams.rows import Rows
+from streams.runs import MAX_RUNS, Runs
 from streams.scan import Scan, scan
 from streams.signals import SignalsWriter
 from streams.state_store import Checkpoint, Restored, StateStore, restore, take_over
@@ -38,7 +39,6 @@ from streams.transport import Record, RecordBatch, mark_of
 from streams.triggers import Trigger, TriggerQueue, trigger_of
 from streams.writer import LogWriter, Outgoing
 
-RUNS_WAITING = 64
 RECORDS_AT_ONCE = 2000
 CUT_SLICES = 10
 """A cut holds its partition still: so many slices of it follow each other before others have their turn."""
@@ -60,10 +60,12 @@ def is_echo(batch: RecordBatch) -> bool:
 
 
 class Delivered(NamedTuple):
-    """A run and how to acknowledge it."""
+    """A run, how to acknowledge it, when it came, ms, and the bytes that it takes."""
 
     batch: RecordBatch
     acknowledge: Callable[[], None]
+    came: float
+    size: int
 
 
 class Cut(NamedTuple):
@@ -104,7 +106,7 @@ class Partition:
         self.ready = asyncio.Event()
         self._owned = True
         self._tools = tools
-        self._runs: asyncio.Queue[Delivered] = asyncio.Queue(RUNS_WAITING)
+        self._runs: Runs[Delivered] = Runs()
         self._news = asyncio.Event()
         self._open: dict[str, int] = {}
         self._held: list[Callable[[], None]] = []
@@ -117,6 +119,7 @@ class Partition:
         self._incarnation = 0
         self._rows = Rows(number, tools.engine, tools.turn, tools.signals, tools.observer, self._pass_on)
         self._mark = ""
+        self._came = 0.0  # when what is being applied came, ms
         self._writing = asyncio.Lock()
         self._still = asyncio.Lock()  # held while the state must not change
         self._heard = perf_counter()
@@ -124,9 +127,9 @@ class Partition:
     # -- what the agent and the lists call
 
     async def take(self, delivered: Delivered) -> None:
-        """Queue a run; waits only when 64 are waiting."""
+        """Queue a run; waits only while 64 runs or 16 MiB are waiting."""
         await self._runs.put(delivered)
-        if self._runs.qsize() > RUNS_WAITING // 2 or not is_echo(delivered.batch):
+        if len(self._runs) > MAX_RUNS // 2 or not is_echo(delivered.batch):
             self._news.set()
 
     def published(self, trigger_id: str) -> None:
@@ -158,6 +161,8 @@ class Partition:
                 await self._news_within(ECHO_SECONDS)
             await self._tools.queue.room()
             await self._tools.letters.room()
+            await self._tools.signals.room()
+            self._came = delivered.came
             async with self._still, self._tools.pace.heavy():
                 if self.owned() and self.shard is not None:
                     self._apply(self._take_waiting(delivered), self.shard)
@@ -245,7 +250,7 @@ class Partition:
         """The replay is over: what the log shows without a decision is decided now."""
         undecided, self._undecided = self._undecided, []
         for trigger in undecided:
-            self._tools.queue.put(trigger)
+            self._tools.queue.put(trigger.renewed(self._tools.clock()))
 
     # -- applying
 
@@ -258,9 +263,9 @@ class Partition:
     def _take_waiting(self, delivered: Delivered) -> list[Record]:
         """New records of a run and of those that have come behind it: many small ones cost like one."""
         records = list(self._admit(delivered))
-        while len(records) < RECORDS_AT_ONCE and not self._runs.empty():
+        while len(records) < RECORDS_AT_ONCE and len(self._runs):
             records += self._admit(self._runs.get_nowait())
-        if self._runs.empty():
+        if not len(self._runs):
             self._news.clear()
         return records
 
@@ -347,9 +352,15 @@ class Partition:
 
     def _trigger(self, event: Event, offset: int, arrived: int) -> Trigger | None:
         lists = self._tools.settings.lists
-        deadline = self._tools.clock() + lists.deadline_ms
-        pushes = lists.publish == "always"
-        return trigger_of(event, self.number, offset, deadline=deadline, arrived=arrived, pushes=pushes)
+        return trigger_of(
+            event,
+            self.number,
+            offset,
+            arrived=arrived,
+            since=self._came,
+            deadline_ms=lists.deadline_ms,
+            pushes=lists.publish == "always",
+        )
 
     # -- checkpoints
 

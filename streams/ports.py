@@ -10,6 +10,8 @@ from models.users.shard import UserShard
 from schemas.catalogue import Item
 from schemas.embeddings import Embedding
 from schemas.events import Decision, Event
+from schemas.ladder import Cause, Rung
+from schemas.popular import PopularLists
 from schemas.signals import Int64, SignalBlock
 from schemas.snapshots import Buffer
 from streams.guardrail import Obeys
@@ -36,8 +38,23 @@ class EngineLike(Protocol):
     def learn(self, block: SignalBlock) -> Any:
         """Fold a block."""
 
-    def recommend(self, shard_requests: Sequence[ListRequest], *, now: int, seed: int) -> list[Decision]:
-        """Lists for many people at once, in their order."""
+    def recommend(
+        self,
+        shard_requests: Sequence[ListRequest],
+        *,
+        now: int,
+        seed: int,
+        rung: Rung = Rung.FULL,
+        cause: Cause | None = None,
+        explain: bool = True,
+    ) -> list[Decision]:
+        """Lists for many people at once, in their order, on at most this rung."""
+
+    def popular(self, *, now: int) -> PopularLists:
+        """What is popular with everybody and in each segment."""
+
+    def fall_back(self, lists: PopularLists | None) -> None:
+        """Let these stand in for what is learned of popularity; None: no longer."""
 
     def describe(self, items: Sequence[Item]) -> None:
         """Know items."""

@@ -30,6 +30,10 @@ class SignalsWriter:
         key = f"{block.cover.partition}".encode() if block.cover is not None else b"control"
         return self._writer.put(0, [Outgoing(key, data)]), len(data)
 
+    async def room(self) -> None:
+        """Wait for room: a log that takes nothing holds the partitions back instead of filling memory."""
+        await self._writer.room()
+
     def control(self, rows: tuple[ControlRow, ...]) -> "asyncio.Future[None]":
         """Append control rows."""
         return self.append(SignalBlock(cover=None, controls=rows))[0]

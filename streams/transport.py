@@ -43,6 +43,8 @@ Record = Any
 
 MAX_BATCH_BYTES = 4 << 20
 TAKE_SECONDS = 2.0
+RECORD_BYTES = 200
+"""What a record takes beside its value, roughly."""
 
 
 class RecordBatch(NamedTuple):
@@ -63,6 +65,18 @@ class RecordBatch(NamedTuple):
     def last_offset(self) -> int:
         """Offset of the run's last record."""
         return int(self.records[-1].offset)
+
+
+def size_of(batch: RecordBatch) -> int:
+    """Bytes that a run takes in memory, roughly.
+
+    Examples
+    --------
+    >>> from types import SimpleNamespace as R
+    >>> size_of(RecordBatch("clicks", 0, [R(value=b"abc"), R(value=None)]))
+    403
+    """
+    return RECORD_BYTES * len(batch.records) + sum([len(r.value or b"") for r in batch.records])
 
 
 def mark_of(record: Record) -> str:

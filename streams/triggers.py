@@ -8,10 +8,15 @@ hold the stream back instead (``room``).
 import asyncio
 import heapq
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from schemas.events import Click, Event, Feedback, Purchase, Request
 from streams.observer import StreamObserver
+
+MAX_BYTES = 32 << 20
+TRIGGER_BYTES = 600
+STRING_BYTES = 60
+PUSH_PATIENCE = 2.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,13 +30,15 @@ class Trigger:
     offset
         Of the event in its ``events`` partition.
     deadline
-        On the same clock as ``now`` of the queue, ms.
+        When a whole list is of no use any more, on the worker's clock, ms.
     request
         None for a push.
     event_ts
         When the event happened, by the clock of who saw it, ms.
     arrived
         When it came, by the broker's clock, ms.
+    since
+        When it came to this worker, by the worker's clock, ms.
     """
 
     trigger_id: str
@@ -43,20 +50,50 @@ class Trigger:
     arrived: int
     surface: str
     request: Request | None = None
+    since: float = 0.0
+
+    @property
+    def size(self) -> int:
+        """Bytes that it takes while it waits, roughly."""
+        asked = self.request
+        size = TRIGGER_BYTES + len(self.trigger_id) + len(self.user_id) + len(self.surface)
+        if asked is not None:
+            size += sum(STRING_BYTES + len(item) for item in asked.candidates or ())
+            size += sum(2 * STRING_BYTES + len(k) + len(v) for k, v in (asked.filters or {}).items())
+            size += len(asked.query or "")
+        return size
+
+    def waited(self, now: float, deadline_ms: float) -> float:
+        """How long it waits, as a share of what the deployment allows: a hasty asker is no overload."""
+        patience = deadline_ms if self.request is not None else PUSH_PATIENCE * deadline_ms
+        return (now - self.since) / patience
+
+    def renewed(self, now: float) -> "Trigger":
+        """The same one as if it had come to this worker now: a replay has held it back."""
+        return replace(self, since=now, deadline=now + self.deadline - self.since)
 
 
 def trigger_of(
-    event: Event, partition: int, offset: int, *, deadline: float, arrived: int, pushes: bool
+    event: Event, partition: int, offset: int, *, arrived: int, since: float, deadline_ms: float, pushes: bool
 ) -> Trigger | None:
-    """The list that an event asks for, if any."""
+    """The list that an event asks for, if any.
+
+    Parameters
+    ----------
+    arrived, since
+        When it came, by the broker's clock, and when to this worker, by the worker's, ms.
+    deadline_ms
+        For how long a whole list is wanted, where a request does not say so itself.  A push has twice as
+        long: nobody waits for it, so requests go first.
+    """
     if isinstance(event, Request):
-        trigger_id, asked = event.request_id, event
+        trigger_id, asked, patience = event.request_id, event, event.deadline_ms or deadline_ms
     elif pushes and isinstance(event, Click | Purchase | Feedback):
-        trigger_id, asked = event.event_id, None
+        trigger_id, asked, patience = event.event_id, None, PUSH_PATIENCE * deadline_ms
     else:
         return None
-    user, surface = event.user_id, event.surface
-    return Trigger(trigger_id, user, partition, offset, deadline, event.ts, arrived, surface, asked)
+    user, surface, due = event.user_id, event.surface, since + patience
+    return Trigger(trigger_id, user, partition, offset, due, event.ts, arrived, surface, asked, since)
 
 
 Key = tuple[int, str, str]
@@ -72,14 +109,27 @@ class TriggerQueue:
 
     Parameters
     ----------
-    limit
-        Pushes above it are shed; requests above it make ``room`` wait.
+    limit, max_bytes
+        Pushes above either are shed; requests above it make ``room`` wait.
     on_closed
         Called with each trigger that will get no list: superseded or shed.
+    pushes
+        Whether pushes are made at all now; those that wait are shed when their turn comes.
     """
 
-    def __init__(self, limit: int, on_closed: Callable[[Trigger], None], observer: StreamObserver) -> None:
+    def __init__(
+        self,
+        limit: int,
+        on_closed: Callable[[Trigger], None],
+        observer: StreamObserver,
+        *,
+        max_bytes: int = MAX_BYTES,
+        pushes: Callable[[], bool] = lambda: True,
+    ) -> None:
         self._limit = limit
+        self._max_bytes = max_bytes
+        self._pushes = pushes
+        self._bytes = 0
         self._on_closed = on_closed
         self._observer = observer
         self._heap: list[tuple[float, int, Key]] = []
@@ -93,31 +143,50 @@ class TriggerQueue:
     def __len__(self) -> int:
         return len(self._pending)
 
+    @property
+    def size(self) -> int:
+        """Bytes that wait."""
+        return self._bytes
+
+    def waited(self, now: float, deadline_ms: float) -> float:
+        """How long the most urgent trigger waits, as ``Trigger.waited``; 0: none is waiting."""
+        while self._heap and self._heap[0][2] not in self._pending:
+            heapq.heappop(self._heap)
+        return self._pending[self._heap[0][2]].waited(now, deadline_ms) if self._heap else 0.0
+
     def put(self, trigger: Trigger) -> None:
         """Add a trigger; a push replaces the person's pending one."""
         key = _key(trigger)
         former = self._pending.get(key)
         if former is not None:
             self._pending[key] = trigger
+            self._bytes += trigger.size - former.size
             if former.trigger_id != trigger.trigger_id:
                 self._close(former, "superseded")
             return
-        if trigger.request is None and len(self._pending) >= self._limit:
+        full = len(self._pending) >= self._limit or self._bytes >= self._max_bytes
+        if trigger.request is None and (full or not self._pushes()):
             self._close(trigger, "overload")
             return
         self._pending[key] = trigger
+        self._bytes += trigger.size
         self._order += 1
         heapq.heappush(self._heap, (trigger.deadline, self._order, key))
         self._some.set()
-        if len(self._pending) > self._limit:
-            self._room.clear()
+        self._settle()
 
     def take(self, count: int) -> list[Trigger]:
         """Up to ``count`` triggers, the most urgent first."""
         taken: list[Trigger] = []
+        pushes = self._pushes()
         while self._heap and len(taken) < count:
             _, _, key = heapq.heappop(self._heap)
-            if (trigger := self._pending.pop(key, None)) is not None:
+            if (trigger := self._pending.pop(key, None)) is None:
+                continue
+            self._bytes -= trigger.size
+            if trigger.request is None and not pushes:
+                self._close(trigger, "overload")
+            else:
                 taken.append(trigger)
         self._settle()
         return taken
@@ -139,6 +208,7 @@ class TriggerQueue:
         self._pending = {k: t for k, t in self._pending.items() if t.partition not in gone}
         self._heap = [entry for entry in self._heap if entry[2] in self._pending]
         heapq.heapify(self._heap)
+        self._bytes = sum(t.size for t in self._pending.values())
         self._beats = {p: ts for p, ts in self._beats.items() if p not in gone}
         self._settle()
 
@@ -147,14 +217,16 @@ class TriggerQueue:
         await self._some.wait()
 
     async def room(self) -> None:
-        """Wait until no more than ``limit`` are pending."""
+        """Wait until no more than the limits are pending."""
         await self._room.wait()
 
     def _settle(self) -> None:
         if not self._pending and not self._beats:
             self._some.clear()
-        if len(self._pending) <= self._limit:
+        if len(self._pending) <= self._limit and self._bytes <= self._max_bytes:
             self._room.set()
+        else:
+            self._room.clear()
 
     def _close(self, trigger: Trigger, reason: str) -> None:
         self._observer.on_shed(reason, 1)

@@ -1,19 +1,17 @@
 """What the routes work with: one object, built by the composition root."""
 
 import uuid
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from deploy.api.gateway import Gateway
 from deploy.api.live import LiveView
 from deploy.api.related import RelatedItems
+from deploy.api.stored import Stored
 from deploy.health import Health
 from deploy.metrics import Metrics
 from schemas.recommendations import Recommendation
 from schemas.settings import Settings
-
-Stored = Callable[[str, str], Awaitable[Recommendation | None]]
-"""Looks a person's list of a surface up in the Redis view."""
 
 
 async def nothing_stored(user: str, surface: str) -> Recommendation | None:

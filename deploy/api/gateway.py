@@ -10,10 +10,12 @@ from aiokafka.errors import KafkaError
 
 from deploy.api.bodies import Postable
 from deploy.api.errors import DeadlineError
+from deploy.api.ladder import LowerRungs
 from deploy.api.live import LiveView
 from schemas.errors import IncarnationError, UnavailableError
 from schemas.events import Request, encode_event
 from schemas.ids import partition_of
+from schemas.ladder import Cause
 from schemas.recommendations import Recommendation
 from schemas.settings import KafkaSettings
 from schemas.topics import Topic
@@ -25,14 +27,31 @@ log = logging.getLogger(__name__)
 ACK_SECONDS = 5.0
 PROBE_SECONDS = 2.0
 STOP_SECONDS = 3.0
+WAYS_MS = 100.0
+MAX_WAITING_BYTES = 32 << 20
+WAITING_BYTES = 8_000
+"""What a request that waits takes beside its message: its connection, tasks and futures."""
 
 
 class Gateway:
-    """An idempotent producer to ``events``, partitioned by us like everything in that log."""
+    """An idempotent producer to ``events``, partitioned by us like everything in that log.
 
-    def __init__(self, view: LiveView, settings: KafkaSettings) -> None:
+    Parameters
+    ----------
+    rungs
+        Answer where the stream does not.
+
+    Attributes
+    ----------
+    waiting
+        Bytes of the requests that wait for their lists.
+    """
+
+    def __init__(self, view: LiveView, settings: KafkaSettings, rungs: LowerRungs) -> None:
         self._view = view
         self._topic = settings.topic(Topic.EVENTS)
+        self._rungs = rungs
+        self.waiting = 0
         self._partitions = settings.partitions
         self._settings = settings
         self._producer: Any | None = None
@@ -82,38 +101,42 @@ class Gateway:
     async def ask(self, request: Request, deadline_ms: float) -> Recommendation:
         """The list that answers ``request``.
 
-        When it does not come in time, the person's newest list, marked with the rung ``last-good``; but a
+        When it does not come in time, the best of the lower rungs (``deploy.api.ladder``), marked so; but a
         request that says what may be listed is answered by nothing else than its own list.
 
         Raises
         ------
         DeadlineError
-            No answer, and no older list that could stand for it.
+            No answer to a request that says what may be listed.
+        UnavailableError
+            No answer, and nothing that could stand for it.
         """
         known = self._view.lists.answer(request.user_id, request.surface, request.request_id)
         if known is not None:
             return known
+        size = WAITING_BYTES + len(encode_event(request))
+        if self.waiting + size > MAX_WAITING_BYTES:
+            return await self._rungs.answer(request, Cause.OVERLOAD, "too many requests wait for their lists")
+        self.waiting += size
+        try:
+            return await self._ask(request, deadline_ms)
+        finally:
+            self.waiting -= size
+
+    async def _ask(self, request: Request, deadline_ms: float) -> Recommendation:
         answer = self._view.expect(request.request_id)
         try:
             async with asyncio.timeout(deadline_ms / 1000):
-                await self.write([request])
+                await self.write([_hurried(request, deadline_ms)])
                 return await asyncio.shield(answer)
+        except UnavailableError as error:
+            return await self._rungs.answer(request, Cause.STREAM, str(error))
         except TimeoutError:
-            return self._last_good(request, deadline_ms)
-
-    def _last_good(self, request: Request, deadline_ms: float) -> Recommendation:
-        newest = self._view.lists.newest(request.user_id, request.surface)
-        if (
-            newest is None
-            or not newest.items
-            or request.candidates is not None
-            or request.filters
-            or request.query
-        ):
-            remedy = "ask again with the same request_id, allow more time, or see /readyz"
-            raise DeadlineError("deadline_ms", deadline_ms, remedy)
-        reason = f"no answer within {deadline_ms:g} ms"
-        return msgspec.structs.replace(newest, rung="last-good", reason=reason)
+            if request.candidates is not None or request.filters or request.query:
+                remedy = "ask again with the same request_id, allow more time, or see /readyz"
+                raise DeadlineError("deadline_ms", deadline_ms, remedy) from None
+            why = f"no answer within {deadline_ms:g} ms"
+            return await self._rungs.answer(request, Cause.DEADLINE, why)
 
     async def _send(self, producer: Any, event: Postable) -> "asyncio.Future[Any]":
         partition = partition_of(event.user_id, self._partitions)
@@ -122,6 +145,12 @@ class Gateway:
             self._topic, encode_event(event), key=key, partition=partition
         )
         return sent
+
+
+def _hurried(request: Request, deadline_ms: float) -> Request:
+    """With what is left for the stream when the ways there and back are taken off."""
+    left = max(1.0, deadline_ms - min(WAYS_MS, deadline_ms / 4))
+    return msgspec.structs.replace(request, deadline_ms=left)
 
 
 async def _answers(producer: Any) -> bool:

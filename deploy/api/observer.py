@@ -17,6 +17,9 @@ class ApiObserver(Protocol):
     def on_list(self, rung: str, arm: str) -> None:
         """A list was read from ``recommendations``."""
 
+    def on_degraded(self, rung: str, cause: str) -> None:
+        """A request was answered from a lower rung, by this process."""
+
     def on_latency(self, seconds: float) -> None:
         """A list followed its trigger by so much, both by the broker's record times."""
 
@@ -59,6 +62,9 @@ class NullApiObserver:
 
     def on_list(self, rung: str, arm: str) -> None:
         """Nothing."""
+
+    def on_degraded(self, rung: str, cause: str) -> None:
+        """Ignore."""
 
     def on_latency(self, seconds: float) -> None:
         """Nothing."""

@@ -10,8 +10,9 @@ import uvicorn
 from typing_extensions import override  # an aiokafka requirement; typing has it from 3.12
 
 from deploy.api.app import create_api
-from deploy.api.context import ApiContext, nothing_stored
+from deploy.api.context import ApiContext, new_id, nothing_stored
 from deploy.api.gateway import Gateway
+from deploy.api.ladder import LowerRungs
 from deploy.api.live import LiveView
 from deploy.api.reader import LiveReader
 from deploy.api.related import RelatedItems
@@ -53,9 +54,10 @@ async def serve(
     related = RelatedItems(settings)
     view = LiveView(metrics.api, related.put)
     reader = LiveReader(view, settings.kafka, now_ms)
-    gateway = Gateway(view, settings.kafka)
-    health = Health({"reader": reader.ready, "gateway": gateway.ready})
     stored = StoredLists(settings, metrics.api, time.monotonic) if settings.redis.url else None
+    look = stored.look if stored is not None else nothing_stored
+    gateway = Gateway(view, settings.kafka, LowerRungs(settings, view, look, now_ms, new_id))
+    health = Health({"reader": reader.ready, "gateway": gateway.ready})
     if stored is not None:
         health.note("redis", stored.why)
     context = ApiContext(
@@ -66,7 +68,7 @@ async def serve(
         metrics=metrics,
         related=related,
         clock=now_ms,
-        stored=stored.look if stored is not None else nothing_stored,
+        stored=look,
     )
     work = [asyncio.create_task(reader.run()), asyncio.create_task(gateway.run())]
     work.append(asyncio.create_task(_serve_http(context, stop, listening)))

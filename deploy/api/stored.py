@@ -1,7 +1,7 @@
 """Lists of the Redis view: looked up while it answers, and it is left alone while it does not."""
 
 import logging
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 
 from deploy.api.observer import ApiObserver
 from schemas.errors import UnavailableError
@@ -10,6 +10,9 @@ from schemas.settings import Settings
 from streams.view import connect, read_list
 
 log = logging.getLogger(__name__)
+
+Stored = Callable[[str, str], Awaitable[Recommendation | None]]
+"""Looks a person's list of a surface up in the Redis view."""
 
 REST_SECONDS = 5.0
 """How long Redis is left alone after a failure: a request that waits for its timeout waits for nothing."""

@@ -22,6 +22,7 @@ class Titles:
     def __init__(self, max_items: int = MAX_ITEMS) -> None:
         self._known: dict[str, Title] = {}
         self._max_items = max_items
+        self._out: set[str] = set()
 
     def __len__(self) -> int:
         return len(self._known)
@@ -30,9 +31,21 @@ class Titles:
         """An upsert of ``items``; None delists."""
         if data is None:
             self._known.pop(key, None)
+            self._leave_out(key)
         elif key in self._known or len(self._known) < self._max_items:
             item = _decoder.decode(data)
             self._known[item.item_id] = Title(item.title or item.item_id, next(iter(item.categories), ""))
+            self._out.discard(item.item_id)
+            if item.stock == 0:
+                self._leave_out(item.item_id)
+
+    def listable(self, item_id: str) -> bool:
+        """Whether nothing is known against listing an item: it is not delisted, and not out of stock."""
+        return item_id not in self._out
+
+    def _leave_out(self, item_id: str) -> None:
+        if len(self._out) < self._max_items:
+            self._out.add(item_id)
 
     def of(self, item_id: str) -> Title:
         """The item's name."""

@@ -45,6 +45,7 @@ WITHOUT_UNIT = {
     "streamwise_learned_offset",
     "streamwise_models_offset",
     "streamwise_encoder_cache_circuit_open",
+    "streamwise_overload_level",
     "streamwise_causal_policy_epoch",
     "streamwise_causal_log_e_down",
     "streamwise_causal_log_e_up",

@@ -2,6 +2,7 @@
 
 import asyncio
 from collections import Counter
+from dataclasses import replace
 
 import pytest
 
@@ -75,6 +76,77 @@ async def test_pushes_are_shed_and_requests_hold_back(queue):
     await asyncio.wait_for(queue.room(), 1)
 
 
+async def test_bytes_bound_it_too():
+    """Requests with many candidates: pushes are shed, the room closes, and nothing but the bound is held."""
+    shed = Shed()
+    queue = TriggerQueue(10_000, lambda _: None, shed, max_bytes=100_000)
+    items = tuple(f"item-{n}" for n in range(200))
+    asked = Request(event_id="r", user_id="u", ts=0, request_id="r", candidates=items)
+    largest = replace(ask("u", 0), request=asked).size
+    for n in range(10_000):
+        queue.put(push(f"u{n}", n))
+    assert 95_000 < queue.size <= 100_000 + push("u", 1).size
+    assert shed.reasons["overload"] == 10_000 - len(queue)
+    queue.put(replace(ask("u", 1), request=asked))
+    with pytest.raises(TimeoutError):
+        await asyncio.wait_for(queue.room(), 0.01)
+    assert queue.size <= 100_000 + push("u", 1).size + largest
+    queue.take(10_000)
+    assert queue.size == 0
+    await asyncio.wait_for(queue.room(), 1)
+
+
+def test_what_waits_is_counted_when_it_is_replaced_or_dropped():
+    """Bytes follow the triggers."""
+    queue = TriggerQueue(10, lambda _: None, Shed())
+    queue.put(push("u", 1))
+    queue.put(push("u", 1000))
+    assert queue.size == push("u", 1000).size
+    queue.drop([0])
+    assert queue.size == 0
+
+
+def test_under_overload_pushes_are_shed_and_requests_are_not():
+    """Those that wait, when their turn comes; new ones at once; afterwards they are made again."""
+    shed, closed, allowed = Shed(), [], [True]
+    queue = TriggerQueue(9, closed.append, shed, pushes=lambda: allowed[0])
+    queue.put(push("u", 1, deadline=1.0))
+    queue.put(ask("u", 2, deadline=2.0))
+    allowed[0] = False
+    queue.put(push("v", 3, deadline=0.0))
+    assert [t.trigger_id for t in queue.take(9)] == ["r2"]
+    assert shed.reasons == {"overload": 2}
+    assert {t.trigger_id for t in closed} == {"e1", "e3"}
+    allowed[0] = True
+    queue.put(push("v", 4))
+    assert [t.trigger_id for t in queue.take(9)] == ["e4"]
+
+
+def test_the_age_of_what_is_most_urgent():
+    """As a share of the deployment's deadline, whatever a request says; a push has twice as long."""
+    queue = TriggerQueue(9, lambda _: None, Shed())
+    assert queue.waited(50.0, 100.0) == 0.0
+    queue.put(replace(push("u", 1, deadline=200.0), since=0.0))
+    queue.put(replace(ask("u", 2, deadline=101.0), since=100.0))
+    assert queue.waited(150.0, 100.0) == 0.5
+    queue.take(1)
+    assert queue.waited(100.0, 100.0) == 0.5
+
+
+def test_deadlines():
+    """A request's own, else the deployment's; a push has twice as long, so requests go first."""
+    clicked = Click(event_id="c", user_id="u", ts=1, item_id="a")
+    asked = Request(event_id="r", user_id="u", ts=1, request_id="q")
+    hasty = Request(event_id="h", user_id="u", ts=1, request_id="h", deadline_ms=30.0)
+
+    def due(event):
+        return trigger_of(event, 0, 1, arrived=0, since=1000.0, deadline_ms=500.0, pushes=True).deadline
+
+    assert [due(e) for e in (clicked, asked, hasty)] == [2000.0, 1500.0, 1030.0]
+    late = trigger_of(hasty, 0, 1, arrived=0, since=1000.0, deadline_ms=500.0, pushes=True).renewed(5000.0)
+    assert (late.since, late.deadline) == (5000.0, 5030.0)
+
+
 def test_triggers_of_a_lost_partition_are_forgotten(queue):
     """Whoever owns the partition now finds them in the log."""
     queue.put(push("u", 1, partition=0))
@@ -88,7 +160,7 @@ def test_what_asks_for_a_list():
     clicked = Click(event_id="c", user_id="u", ts=1, item_id="a")
     shown = Impression(event_id="i", user_id="u", ts=1, item_id="a")
     asked = Request(event_id="r", user_id="u", ts=1, request_id="q")
-    assert trigger_of(clicked, 0, 1, deadline=0, arrived=0, pushes=True).trigger_id == "c"
-    assert trigger_of(clicked, 0, 1, deadline=0, arrived=0, pushes=False) is None
-    assert trigger_of(shown, 0, 1, deadline=0, arrived=0, pushes=True) is None
-    assert trigger_of(asked, 0, 1, deadline=0, arrived=0, pushes=False).trigger_id == "q"
+    assert trigger_of(clicked, 0, 1, deadline_ms=0, since=0, arrived=0, pushes=True).trigger_id == "c"
+    assert trigger_of(clicked, 0, 1, deadline_ms=0, since=0, arrived=0, pushes=False) is None
+    assert trigger_of(shown, 0, 1, deadline_ms=0, since=0, arrived=0, pushes=True) is None
+    assert trigger_of(asked, 0, 1, deadline_ms=0, since=0, arrived=0, pushes=False).trigger_id == "q"

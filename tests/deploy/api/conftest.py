@@ -2,14 +2,16 @@
 
 from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass, field
+from pathlib import Path
 
 import httpx
 import msgspec
 import pytest
 
 from deploy.api.app import create_api
-from deploy.api.context import ApiContext
+from deploy.api.context import ApiContext, nothing_stored
 from deploy.api.gateway import Gateway
+from deploy.api.ladder import LowerRungs
 from deploy.api.live import LiveView
 from deploy.api.related import RelatedItems
 from deploy.health import Health
@@ -17,7 +19,7 @@ from deploy.metrics import Metrics
 from schemas.catalogue import Item
 from schemas.events import Click, encode_event
 from schemas.recommendations import Because, Recommendation, RecommendedItem
-from schemas.settings import Settings
+from schemas.settings import LearnerSettings, Settings
 from schemas.topics import Topic
 
 NOW = 1_800_000_000_000
@@ -76,16 +78,18 @@ def filled() -> Filled:
 
 
 @pytest.fixture
-def make_context(filled: Filled) -> Callable[..., ApiContext]:
+def make_context(filled: Filled, tmp_path: Path) -> Callable[..., ApiContext]:
     """Contexts around the view; the gateway has no broker."""
 
     def make(**fields: object) -> ApiContext:
-        settings = Settings()
+        settings = Settings(learner=LearnerSettings(directory=str(tmp_path)))
         numbers = iter(range(1_000_000))
+        stored = fields.get("stored", nothing_stored)
+        rungs = LowerRungs(settings, filled.view, stored, lambda: filled.now, lambda: f"{next(numbers):032x}")  # type: ignore[arg-type]
         given: dict[str, object] = {
             "settings": settings,
             "view": filled.view,
-            "gateway": Gateway(filled.view, settings.kafka),
+            "gateway": Gateway(filled.view, settings.kafka, rungs),
             "health": Health(),
             "metrics": Metrics(),
             "related": RelatedItems(settings),
