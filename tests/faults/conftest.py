@@ -1,13 +1,14 @@
 """Options of the fault suite, its report, and the clusters that it breaks."""
 
 import os
+import socket
 from collections.abc import Iterator
+from contextlib import ExitStack
 from pathlib import Path
 from time import monotonic
 
 import pytest
 
-from tests.conftest import free_port
 from tests.faults.cluster import Cluster
 from tests.faults.report import VARIABLE, note
 
@@ -56,15 +57,28 @@ def kafka_home() -> Path:
     return Path(home).resolve()
 
 
+def cluster_port(brokers: int) -> int:
+    """A port below those that the system gives to clients, with the neighbours that a cluster needs."""
+    for base in range(21_000 + os.getpid() % 9_000, 32_000, 7):
+        with ExitStack() as stack:
+            try:
+                for port in (base + gap + n for gap in (0, 100) for n in range(brokers)):
+                    stack.enter_context(socket.socket()).bind(("127.0.0.1", port))
+            except OSError:
+                continue
+            return base
+    pytest.fail("no ports for a cluster between 21000 and 32000")
+
+
 @pytest.fixture(scope="session")
 def three(kafka_home: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
     """Three brokers, replication 3, two in-sync replicas, a proxy before each of them."""
-    with Cluster(kafka_home, tmp_path_factory.mktemp("three"), free_port(gap=102), brokers=3) as cluster:
+    with Cluster(kafka_home, tmp_path_factory.mktemp("three"), cluster_port(3), brokers=3) as cluster:
         yield cluster
 
 
 @pytest.fixture
 def one(kafka_home: Path, tmp_path: Path) -> Iterator[Cluster]:
     """One broker of this test's own, behind a proxy."""
-    with Cluster(kafka_home, tmp_path / "one", free_port(gap=100), brokers=1) as cluster:
+    with Cluster(kafka_home, tmp_path / "one", cluster_port(1), brokers=1) as cluster:
         yield cluster
