@@ -78,7 +78,8 @@ async def run_schedule(
     assert worker.ends.count(-9) >= len(faults)
     assert wrong == {}
     assert counts["decided_twice"] == 0
-    assert min(counts["rewards_named"], counts["rewards_inferred"], counts["propensities"]) > 0
+    assert counts["propensities"] > 0
+    assert len(faults) < len(Step) or min(counts["rewards_named"], counts["rewards_inferred"]) > 0
 
 
 @pytest.mark.kafka
