@@ -17,7 +17,7 @@ from tests.conftest import free_port
 from tests.faults.fleet import serves_all, worked_off
 from tests.faults.load import Generator, deployment, in_background
 from tests.faults.oracle import judge
-from tests.faults.watching import metrics
+from tests.faults.watching import metrics, shed
 from tests.faults.worker import Worker
 from tests.streams.clients.room import read
 
@@ -133,7 +133,7 @@ async def test_a_jump_of_an_hour_moves_no_window_and_sheds_no_list(settings, wor
         await generator.share_written.wait()
         await serves_all(generator)
     await worked_off(generator)
-    seen = metrics(settings.api.metrics_port)
+    seen, stale = metrics(settings.api.metrics_port), shed(settings.api.metrics_port, "stale")
     assert await asyncio.to_thread(worker.stop) == 0, worker.log.read_text()[-3000:]
     found, counts = await judge(settings, generator.sent)
     lists = await judge_times(settings, begun)
@@ -143,4 +143,5 @@ async def test_a_jump_of_an_hour_moves_no_window_and_sheds_no_list(settings, wor
     assert negative == {}
     assert seen["intake_clamped_events_total"] > 0
     assert counts["rewards_named"] > 0
-    assert lists > 0.2 * len(generator.sent.interactions)  # pushes wait for one another: no list for each
+    assert stale == 0  # a busy machine sheds pushes too, for other reasons
+    assert lists > len(generator.sent.requests)

@@ -37,6 +37,15 @@ def metrics(port: int) -> dict[str, float]:
     return found
 
 
+def shed(port: int, reason: str) -> float:
+    """How many triggers got no list for this reason."""
+    for family in text_string_to_metric_families(get(port, "/metrics")[1].decode()):
+        for sample in family.samples:
+            if sample.name == "streamwise_shed_triggers_total" and sample.labels["reason"] == reason:
+                return float(sample.value)
+    return 0.0
+
+
 def resident(pid: int) -> int:
     """Bytes of memory that a process holds itself (without files that it has mapped)."""
     for line in Path(f"/proc/{pid}/status").read_text("utf-8").splitlines():
