@@ -46,8 +46,9 @@ class KafkaSettings(_Section, frozen=True, kw_only=True):
     session_seconds
         A worker that is silent for so long loses its partitions.
     instance
-        A worker's own lasting name (static membership): restarted within a session it gets its
-        partitions back at once.  Empty: none.
+        A worker's own lasting name (static membership), no other worker's: back within
+        ``session_seconds`` of its last sign of life it goes on with its partitions and nobody
+        else's move; until then nobody serves them.  Empty: others take them over at once.
     fetch_wait_ms
         0 leaves the client's default; brokers that do not wake long polls need about 10.
     linger_ms

@@ -161,6 +161,7 @@ class FencedStore:
             log.warning(
                 "%s: an overdue checkpoint was refused: another worker owns the partition now", self._where
             )
+            await self._producer.client.close()  # its stop() comes to that only without an error
 
 
 def _heard(future: Any) -> None:
