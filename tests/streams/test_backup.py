@@ -64,6 +64,7 @@ async def triggers_decided(settings: Settings) -> list[str]:
     return [e.recommendation.trigger_id for e in events if isinstance(e, Decision)]
 
 
+@pytest.mark.slow
 @pytest.mark.timeout(400)
 async def test_a_deployment_at_work_is_restored_elsewhere_and_goes_on(settings, tmp_path):
     """Taken amid traffic: state is a plain fold, models count each event once, all is answered once."""

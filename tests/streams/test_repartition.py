@@ -87,6 +87,7 @@ async def compare_with_plain(settings: Settings) -> int:
     return total
 
 
+@pytest.mark.slow
 @pytest.mark.timeout(300)
 @pytest.mark.parametrize("partitions", [7, 3])
 async def test_people_move_with_everything_that_is_known_of_them(settings, partitions):
@@ -187,6 +188,7 @@ async def checkpoints(settings: Settings) -> bool:
     return any(f.checkpoint is not None for f in found)
 
 
+@pytest.mark.slow
 async def test_an_interrupted_run_changes_nothing_and_is_run_again(settings, monkeypatch):
     """Cut off before its last record: nobody starts on either topics, until it is run again or given up."""
     await furnish(settings)
