@@ -81,19 +81,46 @@ async def refuse_former(kafka: KafkaSettings) -> None:
     IncarnationError
         Says whether to set other settings, or to finish what was begun.
     """
-    later = next_generation(kafka)
-    if later.topic(Topic.STATE) not in await all_topics(kafka):
-        return
-    layout = await layout_of(later)
-    if layout is not None and layout.status == "ready":
+    later = await refuse_done(kafka)
+    if later:
         raise IncarnationError(
-            f"kafka.generation: {kafka.generation}: this deployment was repartitioned: for every process set "
-            f"kafka.generation = {later.generation} and kafka.partitions = {layout.partitions}"
+            f"{later[-1].topic(Topic.STATE)}: a repartition was begun and has not ended: wait for it, run it "
+            "again, or give it up (`streamwise repartition --abandon`)"
         )
-    raise IncarnationError(
-        f"{later.topic(Topic.STATE)}: a repartition was begun and has not ended: wait for it, run it again, "
-        "or give it up (`streamwise repartition --abandon`)"
-    )
+
+
+async def refuse_done(kafka: KafkaSettings) -> list[KafkaSettings]:
+    """Refuse a writing that has been replaced; later ones that have not ended.
+
+    Raises
+    ------
+    IncarnationError
+        Names the newest that has ended.
+    """
+    unfinished = []
+    for later in reversed(await later_generations(kafka)):
+        layout = await layout_of(later)
+        if layout is not None and layout.status == "ready":
+            raise IncarnationError(
+                f"kafka.generation: {kafka.generation}: this deployment was repartitioned: for every process "
+                f"set kafka.generation = {later.generation} and kafka.partitions = {layout.partitions}"
+            )
+        unfinished.append(later)
+    return unfinished
+
+
+async def later_generations(kafka: KafkaSettings) -> list[KafkaSettings]:
+    """Writings after this one, ascending; those between may have been deleted when they were replaced."""
+    first = msgspec.structs.replace(kafka, generation=1).topic(Topic.STATE)
+    found = {}
+    for name in await all_topics(kafka):
+        digits = name.removeprefix(f"{first}-")
+        if digits != name and digits.isdecimal():
+            found[name] = msgspec.structs.replace(kafka, generation=int(digits))
+    later = [
+        k for name, k in found.items() if k.generation > kafka.generation and k.topic(Topic.STATE) == name
+    ]
+    return sorted(later, key=lambda k: k.generation)
 
 
 def refuse_unfinished(kafka: KafkaSettings, layout: Layout | None) -> None:

@@ -25,7 +25,7 @@ from schemas.signals import decode_block
 from schemas.topics import Topic
 from streams.incarnations import commit, committed_by, read_lives, write_lives
 from streams.kafka import admin, idempotent_producer, reader
-from streams.layout import Layout, layout_of, next_generation, write_layout
+from streams.layout import Layout, next_generation, refuse_done, write_layout
 from streams.logs import Live, bounds, members_of, records_of
 from streams.partitions import all_topics, partitions_of
 from streams.provision import create, wanted
@@ -86,7 +86,7 @@ async def repartition(settings: Settings, partitions: int, *, now: int, dry_run:
     kafka = settings.kafka
     _refuse_senseless(kafka, partitions)
     later = msgspec.structs.replace(next_generation(kafka), partitions=partitions)
-    await _refuse_done(later)
+    await refuse_done(kafka)
     await refuse_members(kafka)
     stand = await _stand(settings)
     sources = await _refuse_undrained(settings, stand)
@@ -110,9 +110,8 @@ async def abandon(settings: Settings) -> bool:
     IncarnationError
         It had ended: the deployment lives in the new topics.
     """
-    later = next_generation(settings.kafka)
-    await _refuse_done(later)
-    return await _delete(later)
+    await refuse_done(settings.kafka)
+    return await _delete(next_generation(settings.kafka))
 
 
 # -- what must be so before anything is written
@@ -127,17 +126,6 @@ def _refuse_senseless(kafka: KafkaSettings, partitions: int) -> None:
     if partitions == kafka.partitions:
         raise SettingsError(
             f"--partitions: {partitions}: events has that many already; choose another number"
-        )
-
-
-async def _refuse_done(later: KafkaSettings) -> None:
-    if later.topic(Topic.STATE) not in await all_topics(later):
-        return
-    layout = await layout_of(later)
-    if layout is not None and layout.status == "ready":
-        raise IncarnationError(
-            f"{later.topic(Topic.EVENTS)}: this deployment was repartitioned already: for every process set "
-            f"kafka.generation = {later.generation} and kafka.partitions = {layout.partitions}"
         )
 
 

@@ -26,6 +26,7 @@ log = logging.getLogger(__name__)
 
 ACK_SECONDS = 5.0
 PROBE_SECONDS = 2.0
+SILENT = "the broker does not answer"
 STOP_SECONDS = 3.0
 WAYS_MS = 100.0
 MAX_WAITING_BYTES = 32 << 20
@@ -71,7 +72,7 @@ class Gateway:
                 self._producer, self._trouble = producer, None
                 while True:
                     await asyncio.sleep(PROBE_SECONDS)
-                    self._trouble = None if await _answers(producer) else "the broker does not answer"
+                    self._trouble = None if await self._answers(producer) else SILENT
             except (KafkaError, OSError) as error:
                 self._trouble = f"broker: {error!r}"
             except (IncarnationError, UnavailableError) as error:
@@ -80,6 +81,23 @@ class Gateway:
                 self._producer = None
                 await _stop(producer)
             await asyncio.sleep(1.0)
+
+    async def _answers(self, producer: Any) -> bool:
+        """Whether a broker answers: the client itself hides a lost one and tries again for ever.
+
+        Raises
+        ------
+        IncarnationError
+            What is written to has been replaced meanwhile: nobody would read what is acknowledged.
+        """
+        try:
+            async with asyncio.timeout(ACK_SECONDS):
+                answers = bool(await producer.client.force_metadata_update())
+                if answers:
+                    await refuse_former(self._settings)
+                return answers
+        except (TimeoutError, UnavailableError):  # that is an answer too
+            return False
 
     async def write(self, events: Sequence[Postable]) -> None:
         """Append events, each to its person's partition; returns when the broker has all of them.
@@ -151,15 +169,6 @@ def _hurried(request: Request, deadline_ms: float) -> Request:
     """With what is left for the stream when the ways there and back are taken off."""
     left = max(1.0, deadline_ms - min(WAYS_MS, deadline_ms / 4))
     return msgspec.structs.replace(request, deadline_ms=left)
-
-
-async def _answers(producer: Any) -> bool:
-    """Whether a broker answers: the client itself hides a lost one and tries again for ever."""
-    try:
-        async with asyncio.timeout(ACK_SECONDS):
-            return bool(await producer.client.force_metadata_update())
-    except TimeoutError:  # that is an answer too
-        return False
 
 
 async def _stop(producer: Any) -> None:
