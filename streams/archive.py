@@ -6,6 +6,7 @@ size and checksum; a directory without one is a backup that did not finish.
 """
 
 import os
+from collections import Counter
 from collections.abc import Iterator
 from hashlib import blake2b
 from pathlib import Path
@@ -15,12 +16,15 @@ import cramjam
 import msgspec
 
 from schemas.errors import ArchiveError
+from schemas.topics import Topic
 from streams.rewrite import Kept
 
 FORMAT = 1
 MANIFEST = "manifest.json"
 FRAME_BYTES = 1 << 20
 READ_BYTES = 1 << 20
+COMPLETE = {Topic.EVENTS.value, Topic.STATE.value, Topic.SIGNALS.value}
+"""Topics of which every partition must be there, once."""
 
 _encoder = msgspec.msgpack.Encoder()
 _decoder = msgspec.msgpack.Decoder(list[Kept])
@@ -215,9 +219,27 @@ def read_manifest(directory: Path) -> Manifest:
         format_ = msgspec.json.decode(path.read_bytes(), type=_Format).format
         if format_ != FORMAT:
             raise ArchiveError(f"{path}: format {format_}: this release reads format {FORMAT}")
-        return msgspec.json.decode(path.read_bytes(), type=Manifest)
+        manifest = msgspec.json.decode(path.read_bytes(), type=Manifest)
     except (msgspec.DecodeError, UnicodeDecodeError, OSError) as error:
         raise ArchiveError(f"{path}: damaged ({error}): restore another backup") from error
+    _refuse_incomplete(path, manifest)
+    return manifest
+
+
+def _refuse_incomplete(path: Path, manifest: Manifest) -> None:
+    """Refuse a manifest that lacks a partition, names one twice, or leads out of its directory."""
+    for entry in manifest.files:
+        if Path(entry.path).is_absolute() or ".." in Path(entry.path).parts:
+            raise ArchiveError(f"{path}: damaged ({entry.path!r} is not within it): restore another backup")
+    found = Counter((entry.topic, entry.partition) for entry in manifest.files)
+    count = max(1, min(manifest.partitions, len(manifest.files)))  # whatever number stands there
+    wanted = {(t.value, n) for t in (Topic.EVENTS, Topic.STATE) for n in range(count)}
+    wanted.add((Topic.SIGNALS.value, 0))
+    strange = {place for place in found if place[0] in COMPLETE} ^ wanted
+    strange |= {place for place, times in found.items() if times > 1}
+    for topic, partition in sorted(strange):
+        what = f"{topic}/{partition} is there {found[topic, partition]} times, of {manifest.partitions}"
+        raise ArchiveError(f"{path}: damaged ({what} partitions): restore another backup")
 
 
 class _Format(msgspec.Struct):
