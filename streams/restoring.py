@@ -26,7 +26,7 @@ from streams.archive import FileEntry, Manifest, Place, read_manifest, records_i
 from streams.backup import SHARED, SHOWN
 from streams.incarnations import check_log, commit, write_lives
 from streams.kafka import idempotent_producer, reader
-from streams.layout import Layout, write_layout
+from streams.layout import Layout, later_generations, write_layout
 from streams.learner import Snapshots
 from streams.logs import bounds, members_of
 from streams.partitions import all_topics
@@ -154,6 +154,8 @@ async def _refuse_used(settings: Settings) -> None:
         raise ArchiveError(f"kafka.generation: {kafka.generation}: a restore makes the first: set 1")
     there = await all_topics(kafka)
     remedy = "restore into another kafka.namespace, or delete the topics of this one"
+    for later in await later_generations(kafka):
+        raise ArchiveError(f"{later.topic(Topic.STATE)}: is of a later generation: {remedy}")
     for spec in CATALOGUE:
         if kafka.topic(spec.topic) in there:
             for number, (start, end) in (await bounds(kafka, spec.topic)).items():
@@ -196,15 +198,15 @@ async def _copy_topics(
             said(topic.value)
             writer = LogWriter(producer, kafka.topic(topic))
             former = topic_name(topic, manifest.namespace)
-            for number, entry in sorted(files_of(manifest, topic).items()):
-                home = number % counts[topic]
-                known = read.get((former, number), 0)
-                n = await _send(writer, directory / entry.path, _router(topic, home, kafka))
-                before = sum(r.offset < known for r in records_in(directory / entry.path))
-                if topic in SHARED:
-                    place = kafka.topic(topic), home
-                    places[place] = places.get(place, 0) + before
-                records[topic.value] = records.get(topic.value, 0) + n
+            for unread in (False, True):  # partitions may be put together: what was read comes first in all
+                for number, entry in sorted(files_of(manifest, topic).items()):
+                    home, known = number % counts[topic], read.get((former, number), 0)
+                    kept = (r for r in records_in(directory / entry.path) if (r.offset >= known) is unread)
+                    n = await _send(writer, kept, _router(topic, home, kafka))
+                    records[topic.value] = records.get(topic.value, 0) + n
+                    if topic in SHARED and not unread:
+                        place = kafka.topic(topic), home
+                        places[place] = places.get(place, 0) + n
             await writer.stop()
         said(Topic.SIGNALS.value)
         writer = LogWriter(producer, kafka.topic(Topic.SIGNALS))
@@ -226,10 +228,10 @@ def _router(topic: Topic, home: int, kafka: KafkaSettings) -> Callable[[Kept], i
     return route
 
 
-async def _send(writer: LogWriter, path: Path, route: Callable[[Kept], int | None]) -> int:
-    """Append a file's records; returns how many when the broker has them."""
+async def _send(writer: LogWriter, kept: Iterator[Kept], route: Callable[[Kept], int | None]) -> int:
+    """Append records; returns how many when the broker has them."""
     count = 0
-    for run in _runs(records_in(path)):
+    for run in _runs(kept):
         await writer.room()
         by_partition: dict[int, list[Outgoing]] = {}
         for r in run:
