@@ -86,7 +86,7 @@ class ArenaWriter:
     Raises
     ------
     UnavailableError
-        On entering: another process is the learner of this directory.
+        On entering: another process is the learner of this directory, or it belongs to somebody else.
     """
 
     def __init__(self, place: Path, deployment: str, clock: Callable[[], int]) -> None:
@@ -99,6 +99,7 @@ class ArenaWriter:
     def __enter__(self) -> Self:
         try:
             self._place.mkdir(parents=True, exist_ok=True, mode=0o700)
+            _refuse_foreign(self._place)
             self._lock = os.open(self._place / LOCK, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW, 0o600)
         except OSError as error:
             raise UnavailableError(f"learner.arena: {self._place}: {error.strerror}: name another") from error
@@ -176,8 +177,8 @@ class ArenaWriter:
 
     def _sweep(self) -> None:
         """Unlink what no reader can be about to open."""
-        for draft in self._place.glob("*.draft"):
-            draft.unlink()
+        for draft in [*self._place.glob("models-*.draft"), self._place / f"{CURRENT}.draft"]:
+            draft.unlink(missing_ok=True)
         versions = sorted(self._place.glob("models-*.arena"), key=lambda path: path.stat().st_mtime_ns)
         kept = self._current.file if self._current is not None else ""
         for path in versions[: -KEPT if self._current is not None else None]:
@@ -238,6 +239,13 @@ def current(place: Path) -> Current | None:
         return msgspec.json.decode((place / CURRENT).read_bytes(), type=Current)
     except (OSError, msgspec.DecodeError):
         return None
+
+
+def _refuse_foreign(place: Path) -> None:
+    """Anybody may make folders in shared memory: one made for us ahead could lead our writing elsewhere."""
+    owner = (place.lstat() if place.parent == SHARED_MEMORY else place.stat()).st_uid
+    if owner not in {os.getuid(), 0}:
+        raise UnavailableError(f"learner.arena: {place}: belongs to user {owner}: remove it, or name another")
 
 
 def _trust(file: int) -> None:

@@ -12,7 +12,7 @@ import os
 import threading
 from collections import deque
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import replace
 from pathlib import Path
 from time import perf_counter
@@ -32,6 +32,7 @@ log = logging.getLogger(__name__)
 
 KEEP = 3
 """Snapshots kept: the newest may be damaged."""
+ABANDONED_SECONDS = 600.0
 MAX_BACKLOG_BYTES = 64 << 20
 FIRST_SLICE = 64
 IDLE_SECONDS = 0.5
@@ -106,7 +107,7 @@ class Snapshots:
         self._directory.mkdir(parents=True, exist_ok=True)
         body = pack(self._name, VERSION, {}, {"offset": offset}, {"engine": data})
         path = self._directory / f"signals-{offset:020d}.snapshot"
-        draft = path.with_suffix(".draft")
+        draft = path.with_suffix(f".{os.getpid()}.draft")  # workers that learn for themselves may share this
         try:
             with draft.open("wb") as file:
                 file.write(body)
@@ -116,9 +117,16 @@ class Snapshots:
             draft.unlink(missing_ok=True)
             raise
         draft.replace(path)
-        for old in self.paths()[:-KEEP]:
-            old.unlink()
+        for old in [*self.paths()[:-KEEP], *self._abandoned(path.stat().st_mtime)]:
+            old.unlink(missing_ok=True)
         return path
+
+    def _abandoned(self, now: float) -> Iterator[Path]:
+        """Drafts of writers that were killed."""
+        for draft in self._directory.glob("signals-*.draft"):
+            with suppress(FileNotFoundError):
+                if now - draft.stat().st_mtime > ABANDONED_SECONDS:
+                    yield draft
 
     def newest(self, learner: Restores) -> tuple[int, list[str]]:
         """Restore the newest valid snapshot.

@@ -158,6 +158,25 @@ def test_what_a_killed_learner_left_is_swept_and_its_version_stays(tmp_path):
     assert current(tmp_path) is None
 
 
+def test_other_files_of_the_directory_are_left_alone(tmp_path):
+    """A directory that is used for something else, too, loses nothing of it."""
+    others = [tmp_path / "signals-1.draft", tmp_path / "letter.draft"]
+    for path in others:
+        path.write_bytes(b"mine")
+    with writer(tmp_path) as arena:
+        arena.publish(lent(1), 10, 10)
+        arena.clear()
+    assert all(path.exists() for path in others)
+
+
+@pytest.mark.skipif(os.getuid() != 0, reason="needs to give a folder away")
+def test_a_folder_that_somebody_else_has_made_is_refused(tmp_path):
+    """Whoever owns the folder could replace a draft by a link, and have another file written over."""
+    os.chown(tmp_path, 12345, 12345)
+    with pytest.raises(UnavailableError, match="belongs to user 12345"), writer(tmp_path):
+        pass
+
+
 def test_a_pointer_that_cannot_be_read_is_nothing(tmp_path):
     """Readers wait for the next."""
     (tmp_path / CURRENT).write_bytes(b"{")

@@ -1,6 +1,7 @@
 """The learner: slices change nothing, snapshots restore, damage is noticed, gaps stop it."""
 
 import asyncio
+import os
 import resource
 
 import numpy as np
@@ -82,6 +83,16 @@ def test_only_the_newest_snapshots_are_kept(tmp_path):
     for offset in range(KEEP + 3):
         snapshots.write(offset, data)
     assert len(list(tmp_path.iterdir())) == KEEP
+
+
+def test_drafts_of_writers_that_were_killed_go_and_those_being_written_stay(tmp_path):
+    """Each is as large as a snapshot, and nobody else would remove it."""
+    old, young = tmp_path / "signals-1.77.draft", tmp_path / "signals-2.78.draft"
+    for path in (old, young):
+        path.write_bytes(b"half")
+    os.utime(old, (0, 0))
+    Snapshots(tmp_path, "test").write(5, b"whole")
+    assert (old.exists(), young.exists()) == (False, True)
 
 
 def test_a_snapshot_that_finds_no_room_leaves_nothing_behind(tmp_path):
