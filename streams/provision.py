@@ -73,7 +73,7 @@ async def provision(settings: Settings) -> list[Plan]:
             await create(client, name, spec, settings)
     made = {name for name, _ in missing}
     return [
-        msgspec.structs.replace(p, status="created", found=p.partitions) if p.name in made else p
+        msgspec.structs.replace(p, status="created", found=p.partitions, remedy="") if p.name in made else p
         for p in plans
     ]
 

@@ -1,7 +1,7 @@
 """``streamwise topics``: creates, checks and plans the topics of a deployment."""
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import click
 import msgspec
@@ -14,6 +14,8 @@ from schemas.settings import Settings
 from streams.incarnations import reopen
 from streams.intake import readers
 from streams.provision import Plan, plan, provision, refuse_wrong
+
+LARGEST = 1e12
 
 
 @click.command("topics")
@@ -63,6 +65,7 @@ def command(
     all workers before --reopen. --plan computes from the measured costs of docs/scale.md.
     """
     if rate is not None:
+        _refuse_absurd({"--plan": rate, "--lists": lists or 0.0, "--workers": workers, "--people": people})
         tell(advise(rate, lists=lists, workers=workers, people=people), settings, as_json=as_json)
         return
     for topic in reopened:
@@ -73,6 +76,13 @@ def command(
     refuse_wrong(plans)
     if not create and any(p.status == "missing" for p in plans):
         raise click.exceptions.Exit(1)
+
+
+def _refuse_absurd(asked: Mapping[str, float]) -> None:
+    """Infinite and huge numbers, and what is none: nothing can be computed from them."""
+    for option, value in asked.items():
+        if not value <= LARGEST:
+            raise SettingsError(f"{option}: {value}: at most {LARGEST:g}")
 
 
 def tell(advice: Advice, settings: Settings, *, as_json: bool) -> None:

@@ -50,6 +50,10 @@ def test_a_plan_leaves_everybody_room(rate: float) -> None:
         (["restore", "DIR/nothing"], 1, "no such directory"),
         (["restore", "DIR"], 1, "not a backup, or one that did not finish"),
         (["topics", "--plan", "0"], 2, "--plan"),
+        (["topics", "--plan", "inf"], 2, "--plan: inf: at most 1e+12"),
+        (["topics", "--plan", "nan"], 2, "--plan: nan"),
+        (["topics", "--plan", "5", "--lists", "inf"], 2, "--lists: inf"),
+        (["topics", "--plan", "5", "--people", "9" * 30], 2, "--people"),
     ],
 )
 def test_what_is_wrong_is_a_sentence(
