@@ -27,7 +27,7 @@ def people(directory: Path, partition: int, names: str) -> FileEntry:
 
 
 async def test_partitions_that_are_put_together_skip_nothing_that_was_unread(kafka, tmp_path):
-    """Else an erasure that intake had not read yet would be forgotten, or one that it had would come again."""
+    """Else an erasure that intake had not read yet would be forgotten, or an old one come again."""
     name = f"together-{tmp_path.parent.name}"
     settings = Settings(
         kafka=KafkaSettings(bootstrap=kafka, namespace=name, group=name, partitions=1),
