@@ -1,14 +1,16 @@
 """All roles on this machine as child processes of one: started in order, watched, ended together.
 
-A role that its watchdog ended is started again, and so is a learner that was killed; one that ends by
-itself in any other way is reported with the last thing it said.
+A role that its watchdog ended is started again, and so is a learner that was killed, each time after a
+longer pause; one that falls again and again, or ends by itself in any other way, is reported with the last
+thing it said.
 No child outlives it, whatever ends it (``deploy.process.spawn``).
 """
 
 import subprocess
 import sys
 import time
-from collections.abc import Mapping
+from collections import defaultdict
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
@@ -27,6 +29,14 @@ GRACE_SECONDS = 6.0
 BACKGROUND = 10
 """Niceness of roles that nobody waits for: on a small machine, lists come first."""
 
+PAUSES = (0.0, 1.0, 5.0, 15.0, 30.0)
+"""Seconds before a role is started again, the first time, the second, and so on; then it is given up."""
+CALM_SECONDS = 600.0
+"""Falls longer ago do not count."""
+
+HUNG = "Timeout ("
+"""How ``faulthandler`` begins what it says before it ends a process; its status, 1, is that of any error."""
+
 FETCH_WAIT_MS = {"api": 50, "encode": 250, "audit": 250}
 """On the embedded broker every fetch waits this long and costs CPU: who is in no hurry asks less often."""
 
@@ -42,15 +52,27 @@ class Supervisor:
         Of all roles.
     broker
         Started before; stopped last.  None for a cluster that is not ours.
+    clock
+        Seconds; paces how often a role is started again.
     """
 
-    def __init__(self, directory: Path, settings: Settings, broker: EmbeddedBroker | None = None) -> None:
+    def __init__(
+        self,
+        directory: Path,
+        settings: Settings,
+        broker: EmbeddedBroker | None = None,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
         directory.mkdir(parents=True, exist_ok=True)
         self.directory = directory
         self.settings = settings
         self.broker = broker
         self.roles: dict[str, subprocess.Popen[bytes]] = {}
+        self._clock = clock
         self._variables: dict[str, dict[str, str]] = {}
+        self._said_before: dict[str, int] = {}  # bytes of its log that are of former lives
+        self._fell: dict[str, float] = {}
+        self._revived: defaultdict[str, list[float]] = defaultdict(list)
         self.settings_file = directory / "settings.toml"
         self.settings_file.write_text(to_toml(msgspec.to_builtins(settings)), "utf-8")
 
@@ -62,6 +84,7 @@ class Supervisor:
         if self.broker is not None and role in FETCH_WAIT_MS:
             variables["STREAMWISE_KAFKA__FETCH_WAIT_MS"] = str(FETCH_WAIT_MS[role])
         niceness = BACKGROUND if role in {"encode", "audit"} else 0
+        self._said_before[role] = self.log(role).stat().st_size if self.log(role).exists() else 0
         self.roles[role] = spawn(command, log=self.log(role), environment=variables, niceness=niceness)
 
     def log(self, role: str) -> Path:
@@ -73,7 +96,7 @@ class Supervisor:
         gone = {
             role: f"ended with status {process.returncode}: {self.last_words(role)}"
             for role, process in self.roles.items()
-            if process.poll() is not None
+            if process.poll() is not None and self._due(role) is None
         }
         if self.broker is not None and not self.broker.alive():
             gone["broker"] = "ended"
@@ -84,11 +107,30 @@ class Supervisor:
 
         A learner that was killed too: lists go on from its last models meanwhile.
         """
-        hung = {role for role, process in self.roles.items() if _to_revive(role, process.poll())}
-        said = {role: self.last_words(role) for role in sorted(hung)}
+        due = {role: at for role in sorted(self.roles) if (at := self._due(role)) is not None}
+        now = self._clock()
+        said = {role: self.last_words(role) for role, at in due.items() if now >= at}
         for role in said:
+            del self._fell[role]
+            self._revived[role].append(now)
             self.start(role, **self._variables[role])
         return said
+
+    def _due(self, role: str) -> float | None:
+        """When a fallen role is to be started again; None: it runs, or nobody starts it again."""
+        status = self.roles[role].poll()
+        if status is None or not self._was_ended(role, status):
+            return None
+        fell = self._fell.setdefault(role, self._clock())
+        falls = sum(fell - at < CALM_SECONDS for at in self._revived[role])
+        return fell + PAUSES[falls] if falls < len(PAUSES) else None
+
+    def _was_ended(self, role: str, status: int) -> bool:
+        """Whether its watchdog has ended a role, or somebody has killed the learner."""
+        if status == WATCHDOG_STATUS or (role == "learn" and status < 0):
+            return True
+        said = self.log(role).read_bytes()[self._said_before.get(role, 0) :] if status == 1 else b""
+        return any(line.startswith(HUNG.encode()) for line in said.splitlines())
 
     def last_words(self, role: str) -> str:
         """The last error that a role wrote, else its last line."""
@@ -121,10 +163,6 @@ class Supervisor:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.stop()
-
-
-def _to_revive(role: str, status: int | None) -> bool:
-    return status == WATCHDOG_STATUS or (role == "learn" and status is not None and status < 0)
 
 
 def to_toml(tree: Mapping[str, Any]) -> str:

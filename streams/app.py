@@ -14,6 +14,7 @@ from typing import Any, Literal
 import faust
 from mode import CrashingSupervisor
 
+from schemas.errors import UnavailableError
 from schemas.heartbeats import Heartbeat
 from schemas.ladder import Cause, Rung
 from schemas.settings import KafkaSettings, Settings
@@ -41,7 +42,7 @@ from streams.ports import EngineLike
 from streams.shared import SharedModels
 from streams.signals import SignalsTail, SignalsWriter
 from streams.stall import CHECKPOINTS, Place, Stalls
-from streams.tasks import Tasks
+from streams.tasks import Tasks, unless
 from streams.transport import BatchApp, BatchSchema
 from streams.triggers import TriggerQueue
 from streams.users import Users
@@ -252,6 +253,8 @@ class Runtime:
 
     async def close(self) -> None:
         """End the tasks and the clients."""
+        if self.producer is None:  # told to end before the start
+            return
         await self.users.close()
         await self.tasks.cancel()
         for writer in self.writers:
@@ -406,12 +409,15 @@ async def serve(app: StreamApp, stop: asyncio.Event, started: Callable[[], None]
     """
     app.finalize()
     runtime = app.runtime
+    begun = False
     try:
-        await app.start()
-    except BaseException:
-        await app.stop()
-        await runtime.close()
-        raise
+        begun = await unless(stop, app.start())
+    finally:
+        if not begun:
+            await app.stop()
+            await runtime.close()
+    if not begun:
+        return
     ends: list[asyncio.Future[Any]] = [
         asyncio.ensure_future(stop.wait()),
         asyncio.ensure_future(app.until_crashed()),
@@ -422,7 +428,7 @@ async def serve(app: StreamApp, stop: asyncio.Event, started: Callable[[], None]
             started()
         await asyncio.wait(ends, return_when=asyncio.FIRST_COMPLETED)
         if stop.is_set() and not runtime.failed.done():
-            await asyncio.wait_for(runtime.drain(app.commit_now), DRAIN_SECONDS)
+            await _drain(app)
     finally:
         for end in ends[:2]:
             end.cancel()
@@ -432,3 +438,21 @@ async def serve(app: StreamApp, stop: asyncio.Event, started: Callable[[], None]
         runtime.failed.result()
     if app.crashed:
         raise app.crash_reason or RuntimeError("the stream app crashed")
+
+
+async def _drain(app: StreamApp) -> None:
+    """Drain in time, or say that it was not: a failure meanwhile ends it."""
+    failed = app.runtime.failed
+    draining = asyncio.ensure_future(app.runtime.drain(app.commit_now))
+    try:
+        await asyncio.wait([draining, failed], timeout=DRAIN_SECONDS, return_when=asyncio.FIRST_COMPLETED)
+        if draining.done():
+            draining.result()
+        elif not failed.done():
+            raise UnavailableError(
+                f"told to end, and not drained within {DRAIN_SECONDS:.0f} s: the broker is too slow or away; "
+                "nothing is lost: what is not committed comes again"
+            )
+    finally:
+        draining.cancel()
+        await asyncio.gather(draining, return_exceptions=True)

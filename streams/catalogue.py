@@ -32,6 +32,8 @@ class Catalogue:
     ----------
     caught_up
         Set when everything that was there at the start has been read.
+    resting
+        Whether new vectors wait in their log.
     """
 
     def __init__(
@@ -42,6 +44,7 @@ class Catalogue:
         self._engine = engine
         self._turn = turn
         self.caught_up = asyncio.Event()
+        self.resting = False
 
     async def run(self) -> None:
         """Read from the beginning, for ever."""
@@ -72,11 +75,12 @@ class Catalogue:
 
     def _pause(self, consumer: Any, vectors: TopicPartition) -> None:
         """Leave new vectors where they are while there is no time for them; what was there first is read."""
-        paused = vectors in consumer.paused()
-        if paused and self._vectors():
+        if self.resting and self._vectors():
             consumer.resume(vectors)
-        elif not paused and self.caught_up.is_set() and not self._vectors():
+            self.resting = False
+        elif not self.resting and self.caught_up.is_set() and not self._vectors():
             consumer.pause(vectors)
+            self.resting = True
 
     def _describe(self, records: Sequence[Record]) -> None:
         """The last of each key counts; an item that cannot be read leaves the one before as it is."""

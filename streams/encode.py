@@ -31,6 +31,7 @@ from streams.deadletters import DeadLetter, DeadLetters
 from streams.items import read_item
 from streams.kafka import connect, idempotent_producer
 from streams.partitions import partitions_of
+from streams.tasks import unless
 from streams.writer import LogWriter, Outgoing
 from workers.encoder.cache import MemoryCache
 from workers.encoder.pool import EncoderPool, Vector
@@ -157,13 +158,14 @@ class EncodeStage:
         """
         producer = idempotent_producer(self._kafka)
         consumer = AIOKafkaConsumer(**self._group_options())
-        await connect(producer)
+        if not await unless(stop, connect(producer)):
+            return
         try:
             async with self._outputs(producer) as out:
                 items = topic_name(Topic.ITEMS, self._kafka.namespace)
                 consumer.subscribe([items], listener=_Handover(self, consumer))
-                await connect(consumer)
-                await _together(self._read(consumer, stop), self._publish(consumer, out))
+                if await unless(stop, connect(consumer)):
+                    await _together(self._read(consumer, stop), self._publish(consumer, out))
         finally:
             await consumer.stop()
             await producer.stop()

@@ -28,6 +28,9 @@ STALE_MS = 60_000
 """A push whose event came to the broker longer ago is shed: the person has moved on, and a replay must not
 flood them."""
 
+LAST_SECONDS = 5.0
+"""For which what waits is still decided on when the process is told to end; its heir decides on the rest."""
+
 MakeRequest = Callable[[Trigger], Any]
 """The engine's request for a trigger; None when its partition is no longer ours."""
 
@@ -86,6 +89,7 @@ class Lists:
         self._crash = crash
         self._batches = 0
         self._open = 0
+        self._ending = False
         self._idle = asyncio.Event()
         self._idle.set()
 
@@ -99,6 +103,8 @@ class Lists:
             await self._events.room()
             await self._recommendations.room()
             async with self._pace.heavy():
+                if self._ending:
+                    return
                 self.decide(self._queue.take(self._settings.batch))
             gathered = perf_counter() + self._settings.gather_ms / 1000
             for partition, ts in self._queue.take_beats().items():
@@ -116,7 +122,11 @@ class Lists:
         landed.add_done_callback(told)
 
     async def drained(self) -> None:
-        """Wait until every list decided on is published."""
+        """Decide on what waits, but not for long; wait until every list decided on is published."""
+        last = perf_counter() + LAST_SECONDS
+        while len(self._queue) and perf_counter() < last:  # noqa: ASYNC110  it empties in many places
+            await asyncio.sleep(0.02)
+        self._ending = True
         await self._idle.wait()
 
     def decide(self, triggers: list[Trigger]) -> None:

@@ -28,6 +28,7 @@ from schemas.topics import Topic, topic_name
 from streams.connection import consumer_options
 from streams.kafka import connect as connect_consumer
 from streams.partitions import partitions_of
+from streams.tasks import unless
 
 Offsets = dict[int, int]
 
@@ -137,7 +138,8 @@ class RedisView:
     async def run(self, stop: asyncio.Event) -> None:
         """Read and write until ``stop``; returns within one poll."""
         consumer = AIOKafkaConsumer(**consumer_options(self._kafka))
-        await connect_consumer(consumer)
+        if not await unless(stop, connect_consumer(consumer)):
+            return
         try:
             await self._assign(consumer, stop)
             while not stop.is_set():

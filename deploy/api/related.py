@@ -12,7 +12,6 @@ from typing import TypeVar
 
 import msgspec
 
-from deploy.api.titles import MAX_ITEMS
 from deploy.kernels import Kernels, cold
 from models.engine import Engine
 from schemas.catalogue import Item
@@ -24,6 +23,10 @@ from streams.learner import Snapshots
 T = TypeVar("T")
 LOOK_SECONDS = 5.0
 """Between two looks whether there is a newer snapshot."""
+
+MAX_BYTES = 128 << 20
+OVERHEAD = 100
+"""Of upserts that wait for the first question, and beside each of them."""
 
 _decoder = msgspec.json.Decoder(Item)
 
@@ -42,15 +45,21 @@ class RelatedItems:
         self._snapshots = Snapshots(Path(settings.learner.directory), settings.kafka.namespace)
         self._engine = Engine.of(settings)
         self._waiting: dict[str, bytes | None] = {}
+        self.size = 0
         self._turn = asyncio.Lock()
         self._compiled = False
         self._loaded: Path | None = None
         self._looked = -LOOK_SECONDS
 
     def put(self, key: str, data: bytes | None) -> None:
-        """An upsert of ``items`` that can be read, or None: delisted.  It is applied when somebody asks."""
-        if key in self._waiting or len(self._waiting) < MAX_ITEMS:
-            self._waiting[key] = data
+        """An upsert of ``items`` that can be read, or None: delisted.  It is applied when somebody asks.
+
+        Above ``MAX_BYTES`` further ones are passed over until somebody does.
+        """
+        former = OVERHEAD + len(key) + len(self._waiting[key] or b"") if key in self._waiting else 0
+        size = self.size - former + OVERHEAD + len(key) + len(data or b"")
+        if size <= MAX_BYTES:
+            self._waiting[key], self.size = data, size
 
     async def similar(self, item: str, k: int) -> SimilarItems:
         """As ``Engine.similar``.
@@ -74,7 +83,7 @@ class RelatedItems:
             if not self._compiled and cold():  # compiling in this process would stop the loop for seconds
                 await Kernels().compile()
             self._compiled = True
-            waiting, self._waiting = self._waiting, {}
+            waiting, self._waiting, self.size = self._waiting, {}, 0
             return await asyncio.to_thread(self._answer, question, waiting)
 
     def _answer(self, question: Callable[[Engine], T], waiting: dict[str, bytes | None]) -> T:

@@ -6,6 +6,9 @@ import msgspec
 
 SHOWN = 100
 REMEMBERED = 20_000
+MAX_BYTES = 32 << 20
+OVERHEAD = 300
+"""Bytes of an entry beside its texts, roughly."""
 SECONDS = 10
 
 
@@ -26,22 +29,32 @@ class Entry(msgspec.Struct, frozen=True, gc=False):
     item_id: str
     seen: int
 
+    @property
+    def size(self) -> int:
+        """Bytes that it takes, roughly."""
+        return OVERHEAD + len(self.event_id) + len(self.user_id) + len(self.item_id)
+
 
 class Tape:
     """The newest events, newest first; impressions are remembered but not shown."""
 
-    def __init__(self, shown: int = SHOWN, remembered: int = REMEMBERED) -> None:
+    def __init__(
+        self, shown: int = SHOWN, remembered: int = REMEMBERED, *, max_bytes: int = MAX_BYTES
+    ) -> None:
         self._shown: deque[Entry] = deque(maxlen=shown)
         self._by_trigger: OrderedDict[str, Entry] = OrderedDict()
         self._remembered = remembered
+        self._max_bytes = max_bytes
+        self.size = 0
 
     def add(self, entry: Entry, trigger: str) -> bool:
         """Keep an event under the id that lists will name it by; False if it is a repeat."""
         if trigger in self._by_trigger:
             return False
         self._by_trigger[trigger] = entry
-        if len(self._by_trigger) > self._remembered:
-            self._by_trigger.popitem(last=False)
+        self.size += entry.size
+        while len(self._by_trigger) > self._remembered or self.size > self._max_bytes:
+            self.size -= self._by_trigger.popitem(last=False)[1].size
         if entry.kind != "impression":
             self._shown.appendleft(entry)
         return True
@@ -59,7 +72,7 @@ class Tape:
         kept = [entry for entry in self._shown if entry.user_id != user]
         self._shown = deque(kept, maxlen=self._shown.maxlen)
         for trigger in [t for t, entry in self._by_trigger.items() if entry.user_id == user]:
-            del self._by_trigger[trigger]
+            self.size -= self._by_trigger.pop(trigger).size
 
 
 class Rate:

@@ -4,7 +4,9 @@ import msgspec
 
 from schemas.catalogue import Item
 
-MAX_ITEMS = 500_000
+MAX_BYTES = 96 << 20
+OVERHEAD = 180
+"""Bytes of dictionary and objects beside an item's id, name and category, roughly."""
 
 _decoder = msgspec.json.Decoder(Item)
 
@@ -17,12 +19,19 @@ class Title(msgspec.Struct, frozen=True, gc=False):
 
 
 class Titles:
-    """Names by item id; an unknown item is called by its id."""
+    """Names by item id; an unknown item is called by its id.
 
-    def __init__(self, max_items: int = MAX_ITEMS) -> None:
+    Parameters
+    ----------
+    max_bytes
+        Above it further items are not remembered.
+    """
+
+    def __init__(self, max_bytes: int = MAX_BYTES) -> None:
         self._known: dict[str, Title] = {}
-        self._max_items = max_items
+        self._max_bytes = max_bytes
         self._out: set[str] = set()
+        self.size = 0
 
     def __len__(self) -> int:
         return len(self._known)
@@ -30,22 +39,34 @@ class Titles:
     def put(self, key: str, data: bytes | None) -> None:
         """An upsert of ``items``; None delists."""
         if data is None:
-            self._known.pop(key, None)
+            self._replace(key, None)
             self._leave_out(key)
-        elif key in self._known or len(self._known) < self._max_items:
-            item = _decoder.decode(data)
-            self._known[item.item_id] = Title(item.title or item.item_id, next(iter(item.categories), ""))
-            self._out.discard(item.item_id)
-            if item.stock == 0:
-                self._leave_out(item.item_id)
+            return
+        item = _decoder.decode(data)
+        self._replace(item.item_id, Title(item.title or item.item_id, next(iter(item.categories), "")))
+        if item.stock == 0:
+            self._leave_out(item.item_id)
+        elif item.item_id in self._out:
+            self._out.remove(item.item_id)
+            self.size -= OVERHEAD + len(item.item_id)
+
+    def _replace(self, item_id: str, title: Title | None) -> None:
+        """Forget the former name, and take the new one where there is room."""
+        if (former := self._known.pop(item_id, None)) is not None:
+            self.size -= _size(item_id, former)
+        if title is not None and self.size + _size(item_id, title) <= self._max_bytes:
+            self._known[item_id] = title
+            self.size += _size(item_id, title)
 
     def listable(self, item_id: str) -> bool:
         """Whether nothing is known against listing an item: it is not delisted, and not out of stock."""
         return item_id not in self._out
 
     def _leave_out(self, item_id: str) -> None:
-        if len(self._out) < self._max_items:
+        size = OVERHEAD + len(item_id)
+        if item_id not in self._out and self.size + size <= self._max_bytes:
             self._out.add(item_id)
+            self.size += size
 
     def of(self, item_id: str) -> Title:
         """The item's name."""
@@ -69,3 +90,7 @@ class Titles:
             if all(word in full for word in words):
                 found.append((not full.startswith(text.lower().strip()), title.text, item_id, title))
         return [(item_id, title) for _, _, item_id, title in sorted(found, key=lambda f: f[:3])[:limit]]
+
+
+def _size(item_id: str, title: Title) -> int:
+    return OVERHEAD + len(item_id) + len(title.text) + len(title.category)

@@ -9,7 +9,7 @@ from pathlib import Path
 from deploy.health import Health
 from deploy.metrics import Metrics
 from deploy.process import spawn
-from deploy.supervisor import Supervisor
+from deploy.supervisor import PAUSES, Supervisor
 from deploy.watchdog import STATUS, watched
 from schemas.settings import HealthSettings, Settings
 
@@ -92,17 +92,61 @@ async def test_a_late_loop_is_not_ready_and_is_measured() -> None:
     assert late == 1
 
 
+ROLE = "no-such-role"
+STOOD = f"import sys; print('error: watchdog: stood'); sys.exit({STATUS})"
+LOCKED = """
+import faulthandler, re
+faulthandler.dump_traceback_later(0.3, exit=True)
+re.match("(a+)+$", "a" * 64 + "b")
+"""
+
+
+def fall(children: Supervisor, script: str) -> None:
+    """The role's place is taken by a process that has ended so."""
+    children.roles[ROLE].wait()
+    children.roles[ROLE] = spawn([sys.executable, "-c", script], log=children.log(ROLE))
+    children.roles[ROLE].wait()
+
+
 def test_a_role_that_its_watchdog_ended_is_started_again(tmp_path: Path) -> None:
     """By its status; any other end is left to be reported."""
     with Supervisor(tmp_path, Settings()) as children:
-        children.start("no-such-role")
-        children.roles["no-such-role"].wait()
+        children.start(ROLE)
+        children.roles[ROLE].wait()
         assert children.revive() == {}
-        script = f"import sys; print('error: watchdog: stood'); sys.exit({STATUS})"
-        children.roles["no-such-role"] = hung = spawn(
-            [sys.executable, "-c", script], log=children.log("no-such-role")
-        )
-        hung.wait()
-        assert children.revive() == {"no-such-role": "error: watchdog: stood"}
-        assert children.roles["no-such-role"] is not hung
-        assert children.roles["no-such-role"].wait() == 2
+        fall(children, STOOD)
+        hung = children.roles[ROLE]
+        assert children.revive() == {ROLE: "error: watchdog: stood"}
+        assert children.roles[ROLE] is not hung
+        assert children.roles[ROLE].wait() == 2
+
+
+def test_a_role_that_kept_the_interpreter_lock_is_started_again(tmp_path: Path) -> None:
+    """Its status is that of any error; what it said tells, and only what it said in this life."""
+    with Supervisor(tmp_path, Settings(), clock=lambda: 0.0) as children:
+        children.start(ROLE)
+        fall(children, LOCKED)
+        assert children.roles[ROLE].returncode == 1
+        assert children.ended() == {}
+        assert list(children.revive()) == [ROLE]
+        fall(children, "import sys; sys.exit(1)")
+        assert children.revive() == {}
+        assert list(children.ended()) == [ROLE]
+
+
+def test_a_role_that_falls_again_and_again_waits_longer_and_is_given_up(tmp_path: Path) -> None:
+    """While it waits it is not reported as gone; after its last fall it is."""
+    now = 0.0
+    with Supervisor(tmp_path, Settings(), clock=lambda: now) as children:
+        children.start(ROLE)
+        for pause in PAUSES:
+            fall(children, STOOD)
+            if pause:
+                assert children.revive() == children.ended() == {}
+            now += pause
+            assert list(children.revive()) == [ROLE]
+        fall(children, STOOD)
+        assert children.revive() == {}
+        now += 60
+        assert children.revive() == {}
+        assert list(children.ended()) == [ROLE]

@@ -21,7 +21,7 @@ ENVIRONMENT = {**os.environ, "PYTHONPATH": str(ROOT)}
 
 
 def test_people_are_served(tmp_path: Path) -> None:
-    """25 seconds: events, lists on the two upper rungs, clicks in both arms, checks, no dead letter."""
+    """25 seconds: events, lists on the upper rungs, clicks in both arms, checks, no dead letter."""
     port = str(free_port(19280))
     result = subprocess.run(
         [*DEMO, "--seconds", "25", "--port", port, "--json"],
@@ -38,7 +38,8 @@ def test_people_are_served(tmp_path: Path) -> None:
     assert report["lists"] > 200, report
     assert report["dead_letters"] == 0, report
     assert report["unanswered"] < 0.5 * report["sessions"], report
-    assert set(report["rungs"]) <= {"full", "no-vectors"}, report
+    # a machine that is too busy to make whole lists in time says so; what needs an outage must not be seen
+    assert set(report["rungs"]) <= {"full", "no-vectors", "segment-popular"}, report
     assert report["click_rate"]["treatment"] > 0, report
     assert report["click_rate"]["holdout"] > 0, report
     assert report["p99_ms"] > 0, report

@@ -3,10 +3,12 @@
 import asyncio
 import os
 import resource
+import threading
 
 import numpy as np
 import pytest
 
+import streams.learner
 from models.engine import Engine
 from schemas.errors import SnapshotError
 from schemas.events import Click
@@ -163,3 +165,43 @@ async def test_a_snapshot_is_written_though_nothing_more_comes(tmp_path):
     assert snapshots.newest(again) == (4, [])
     assert again.snapshot() == learned(blocks).snapshot()
     assert {(1, 3), (2, 3), (3, 3)} <= set(passed)
+
+
+class Endless(Log):
+    """A log that has another block whenever one is wanted."""
+
+    def __init__(self, block: SignalBlock) -> None:
+        super().__init__([block])
+        self.data = encode_block(block)
+        self.given = 0
+
+    async def blocks(self):
+        while True:
+            yield [Located(self.given, self.data)]
+            self.given += 1
+            await asyncio.sleep(0)
+
+
+async def test_no_more_is_read_than_may_wait(tmp_path, monkeypatch):
+    """The reader waits while the fold stands, and goes on with it."""
+    (block,) = blocks_of(1, 30)
+    log, may_fold = Endless(block), threading.Event()
+    bound = 10 * len(log.data)
+    monkeypatch.setattr(streams.learner, "MAX_BACKLOG_BYTES", bound)
+    monkeypatch.setattr(Learner, "_fold", standing(may_fold, Learner._fold))
+    settings = LearnerSettings(directory=str(tmp_path), snapshot_seconds=600.0)
+    snapshots = Snapshots(tmp_path, "shop")
+    learner = Learner(Engine(EngineSettings()), Turn(), log, snapshots, settings, NullObserver())
+    running = asyncio.create_task(learner.run())
+    await eventually(lambda: log.given >= 10)
+    await asyncio.sleep(0.2)
+    assert log.given == 10  # the eleventh is what is above the bound
+    may_fold.set()
+    await eventually(lambda: log.given > 40)
+    running.cancel()
+    await asyncio.gather(running, return_exceptions=True)
+
+
+def standing(go: threading.Event, fold):
+    """A fold that stands until it may go."""
+    return lambda self, located: go.wait(60) and fold(self, located)

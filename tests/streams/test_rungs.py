@@ -17,7 +17,9 @@ from schemas.topics import Topic
 from streams.app import create_app, serve, wall_clock
 from streams.learner import Learner, Snapshots
 from streams.observer import NullObserver
+from streams.overload import THRESHOLDS, Level, Overload
 from streams.popular import path_of
+from tests.faults.load import in_background
 from tests.streams.clients.room import eventually, read, write
 
 SECONDS = 60.0
@@ -191,6 +193,41 @@ async def test_models_that_are_gone(shop: Settings, monkeypatch: pytest.MonkeyPa
         await eventually(lambda: app.runtime.ladder.why() is None, SECONDS)
         assert mark(await asked(shop, "q2")) == ("full", None)
     assert told.causes == {("global-popular", "models"): 1}
+
+
+async def press(overload: Overload, level: Level) -> None:
+    """Something waits for so long that this level is entered, and no higher one, for ever."""
+    while True:
+        overload.note(THRESHOLDS[level])
+        await asyncio.sleep(0.05)
+
+
+async def test_overload(shop: Settings) -> None:
+    """At the last level requests come from the segment; at the second, vectors wait and items do not."""
+    told = Told()
+    async with worker(shop, told) as app:
+        await learned(app)
+        overload, engine = app.runtime.overload, app.runtime.engine
+        async with in_background(press(overload, Level.REQUESTS)):
+            await eventually(lambda: overload.level is Level.REQUESTS, SECONDS)
+            assert mark(await asked(shop, "q1")) == ("segment-popular", "overload")
+        await eventually(lambda: overload.level <= Level.VECTORS, SECONDS)
+        async with in_background(press(overload, Level.VECTORS)):
+            await eventually(lambda: app.runtime.catalogue.resting, SECONDS)
+            await write(shop.kafka, Topic.EMBEDDINGS, vectors(12))
+            item = {"item_id": "new", "title": "new"}
+            await write(shop.kafka, Topic.ITEMS, [(b"new", msgspec.json.encode(item))])
+            await eventually(lambda: len(engine.content.tokens) == 13, SECONDS)
+            shown = await asked(shop, "q2")
+            assert mark(shown) == ("full", None)
+            assert shown.without == ("explanations",)
+            assert engine.content.n_encoded == 0
+        await eventually(lambda: engine.content.n_encoded == 12, SECONDS)
+        await eventually(lambda: overload.level is Level.NOTHING, SECONDS)
+        last = await asked(shop, "q3")
+        assert mark(last) == ("full", None)
+        assert last.without == ()
+    assert told.causes == {("segment-popular", "overload"): 1, ("full", "explanations"): 1}
 
 
 async def test_a_damaged_file_is_no_floor_to_stand_on(shop: Settings) -> None:

@@ -19,6 +19,7 @@ from schemas.reports import CausalReport
 from schemas.settings import Settings
 from streams.auditor import Auditor
 from streams.provision import provision
+from streams.tasks import unless
 
 
 class Teller:
@@ -151,7 +152,6 @@ async def _once(auditor: Auditor, settings: Settings, *, dry_run: bool) -> tuple
 async def _until_stopped(
     auditor: Auditor, settings: Settings, health: Health, metrics: Metrics, *, dry_run: bool
 ) -> None:
-    if not dry_run:
-        await provision(settings)
     with watched(settings.health, health, metrics.process), stop_on_signals() as stop:
-        await auditor.run(stop)
+        if dry_run or await unless(stop, provision(settings)):
+            await auditor.run(stop)

@@ -19,6 +19,7 @@ from models.engine import Engine
 from schemas.settings import Settings
 from streams.learning import Learning
 from streams.provision import provision
+from streams.tasks import unless
 
 
 @click.command("learn")
@@ -49,9 +50,8 @@ async def work(settings: Settings, metrics: Metrics, *, as_json: bool) -> None:
             stack.enter_context(serving)
         stack.enter_context(watched(settings.health, health, metrics.process))
         stop = stack.enter_context(stop_on_signals())
-        if not await compiled(kernels, stop, metrics):
+        if not await compiled(kernels, stop, metrics) or not await unless(stop, provision(settings)):
             return
-        await provision(settings)
         gc.freeze()  # as in an event process
 
         def say() -> None:

@@ -23,6 +23,7 @@ from schemas.settings import Settings
 from streams.app import create_app, serve
 from streams.crash import CrashPoint
 from streams.provision import provision
+from streams.tasks import unless
 
 SWITCH_SECONDS = 0.0005
 """How long a thread may keep the interpreter while another one waits for it.  By Python's default, 5 ms, the
@@ -62,9 +63,8 @@ async def work(settings: Settings, metrics: Metrics, crash: CrashPoint, *, as_js
             stack.enter_context(serving)
         stack.enter_context(watched(settings.health, health, metrics.process))
         stop = stack.enter_context(stop_on_signals())
-        if not await compiled(kernels, stop, metrics):
+        if not await compiled(kernels, stop, metrics) or not await unless(stop, provision(settings)):
             return
-        await provision(settings)
         gc.freeze()  # what stands now stands until the end: no collection need look at it again
 
         def say() -> None:

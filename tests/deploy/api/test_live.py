@@ -8,7 +8,9 @@ from deploy.api.latency import EDGES_MS, Latencies
 from deploy.api.lists import OVERHEAD, ListCache
 from deploy.api.live import HOLD_MS
 from deploy.api.scores import RollingScores
-from deploy.api.tape import Rate
+from deploy.api.tape import Entry, Rate, Tape
+from deploy.api.titles import Titles
+from schemas.catalogue import Item
 from schemas.events import Erase, encode_event
 from schemas.reports import CausalReport
 from schemas.signals import Cover, ProbeRows, SignalBlock, encode_block
@@ -99,6 +101,36 @@ def test_lists_are_bounded_by_bytes() -> None:
     )
     assert cache.size == whole
     assert cache.newest("u-49") is not None  # changed last
+
+
+def test_remembered_events_are_bounded_by_bytes() -> None:
+    """Above the bound the oldest go; the account stays exact when a person is forgotten."""
+    tape = Tape(max_bytes=20_000)
+    for n in range(500):
+        tape.add(Entry(f"e{n}", f"u{n % 3}", "click", "x" * (n % 700), NOW), f"e{n}")
+        assert tape.size <= 20_000
+    assert tape.of("e499") is not None
+    assert tape.of("e0") is None
+    tape.forget("u1")
+    held = [entry for n in range(500) if (entry := tape.of(f"e{n}"))]
+    assert tape.size == sum(entry.size for entry in held) > 0
+
+
+def test_titles_are_bounded_by_bytes() -> None:
+    """Above the bound a further item is called by its id, until others have gone."""
+    titles = Titles(max_bytes=10_000)
+    for n in range(100):
+        titles.put(f"i{n}", msgspec.json.encode(Item(item_id=f"i{n}", title=f"tea {n}", stock=n % 2)))
+        titles.put(f"i{n}", msgspec.json.encode(Item(item_id=f"i{n}", title=f"green tea {n}", stock=n % 2)))
+        assert titles.size <= 10_000
+    assert titles.of("i0").text == "green tea 0"
+    assert titles.of("i99").text == "i99"
+    assert not titles.listable("i0")
+    for n in range(100):
+        titles.put(f"i{n}", msgspec.json.encode(Item(item_id=f"i{n}", title="x" * 10_000, stock=1)))
+    assert titles.size == len(titles) == 0
+    titles.put("i99", msgspec.json.encode(Item(item_id="i99", title="jam")))
+    assert titles.of("i99").text == "jam"
 
 
 def test_an_erased_person_is_forgotten(filled: Filled) -> None:

@@ -154,3 +154,17 @@ async def test_the_document_describes_them(shop) -> None:
     for path, kind in (("/v1/items/{item}/similar", "SimilarItems"), ("/v1/trending", "TrendingItems")):
         answer = document["paths"][path]["get"]["responses"]["200"]["content"]["application/json"]["schema"]
         assert answer["$ref"].endswith(kind)
+
+
+def test_what_waits_for_a_question_is_bounded_by_bytes(
+    learner: Learner, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Above the bound further items are passed over; a newer description of one takes its place."""
+    monkeypatch.setattr(related, "MAX_BYTES", 3_000)
+    answers = RelatedItems(learner.settings)
+    for n in range(100):
+        answers.put(f"i{n % 50}", b"x" * n)
+        assert answers.size <= 3_000
+    before = answers.size
+    answers.put("i0", None)
+    assert answers.size == before - 50

@@ -18,7 +18,7 @@ from deploy.embedded.compat import install
 from schemas.errors import UnavailableError
 from schemas.events import Click, Request, decode_event
 from schemas.ids import partition_of
-from schemas.settings import ApiSettings, KafkaSettings, Settings
+from schemas.settings import ApiSettings, KafkaSettings, LearnerSettings, Settings
 from streams.connection import consumer_options
 from streams.kafka import idempotent_producer
 from streams.provision import provision
@@ -32,9 +32,10 @@ PARTITIONS = 3
 PATIENT = "/v1/requests?deadline_ms=20000"
 
 
-def settings_of(broker: EmbeddedBroker, port: int = 0) -> Settings:
+def settings_of(broker: EmbeddedBroker, directory: Path) -> Settings:
     kafka = KafkaSettings(**broker.settings(), partitions=PARTITIONS)
-    return Settings(kafka=kafka, api=ApiSettings(port=port))
+    learner = LearnerSettings(directory=str(directory / "snapshots"))
+    return Settings(kafka=kafka, api=ApiSettings(port=0), learner=learner)
 
 
 @asynccontextmanager
@@ -66,7 +67,7 @@ async def settings(tmp_path: Path) -> AsyncIterator[Settings]:
     """A broker with all topics."""
     install()
     with EmbeddedBroker(log=tmp_path / "broker.log") as broker:
-        found = settings_of(broker)
+        found = settings_of(broker, tmp_path)
         await provision(found)
         yield found
 
@@ -220,7 +221,7 @@ async def test_a_broker_that_comes_later_and_goes(tmp_path: Path) -> None:
     """Without a broker it is alive, not ready, and says why; with one it serves until that goes."""
     install()
     broker = EmbeddedBroker(free_port(), log=tmp_path / "broker.log")
-    settings = settings_of(broker)
+    settings = settings_of(broker, tmp_path)
     async with serving(settings) as client:
         assert (await client.get("/livez")).status_code == 200
         answer = await client.get("/readyz")

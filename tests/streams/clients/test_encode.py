@@ -15,7 +15,7 @@ from schemas.deadletters import DeadLetter
 from schemas.embeddings import Embedding
 from schemas.topics import Topic, topic_name
 from streams.connection import consumer_options
-from streams.encode import EncodeStage, NullEncodeObserver
+from streams.encode import MAX_POLLS, MAX_RECORDS, EncodeStage, NullEncodeObserver
 from tests.streams.clients.room import eventually, furnish, latest, read, running, write
 from tests.workers.encoder.letters import DIM, LetterEncoder
 from workers.encoder.pool import EncoderPool
@@ -184,6 +184,31 @@ async def test_nothing_is_committed_before_its_vector_is_written(any_broker):
     async with working(kafka) as facts:
         await eventually(lambda: facts.published == 40)
     assert len(latest(await read(kafka, Topic.EMBEDDINGS))) == 40
+
+
+async def test_no_more_texts_are_read_than_may_wait(any_broker):
+    """While the encoder stands, reading stops after a few polls; then it goes on to the end."""
+    kafka, facts, asked, most = await furnish(any_broker), Facts(), 0, 0
+    held = LetterEncoder()
+    held.gate.clear()
+
+    class Counting(EncoderPool):
+        def submit(self, texts):
+            nonlocal asked, most
+            asked += len(texts)
+            most = max(most, asked - facts.published)
+            return super().submit(texts)
+
+    pool = Counting([held], clock=time.perf_counter)
+    await write(kafka, Topic.ITEMS, [item(i) for i in range(8 * MAX_RECORDS)])
+    stop = asyncio.Event()
+    async with running(EncodeStage(kafka, pool, observer=facts).run(stop), stop):
+        await eventually(lambda: asked > 2 * MAX_RECORDS, 60)
+        held.gate.set()
+        await eventually(lambda: facts.published == 8 * MAX_RECORDS, 60)
+    await asyncio.to_thread(pool.close)
+    # one poll has its vectors awaited, MAX_POLLS are behind it, and one more waits for room
+    assert 2 * MAX_RECORDS < most <= (MAX_POLLS + 2) * MAX_RECORDS
 
 
 @pytest.mark.kafka
