@@ -18,7 +18,7 @@ from models.causal.ledger import Ledger
 from models.causal.verdict import Plan, check, order
 from models.fold import FoldLog
 from schemas.control import PolicySwitch
-from schemas.errors import CorruptBlockError, UnavailableError
+from schemas.errors import CorruptBlockError
 from schemas.reports import CausalReport
 from schemas.settings import Settings
 from schemas.signals import Kind, SignalBlock
@@ -26,7 +26,7 @@ from schemas.snapshots import Buffer
 from schemas.topics import Topic, topic_name
 from streams.kafka import connect, idempotent_producer
 from streams.learner import Snapshots
-from streams.partitions import partitions_of
+from streams.partitions import partitions_soon
 from streams.signals import Located, SignalsTail, SignalsWriter
 from streams.writer import LogWriter, Outgoing
 
@@ -164,7 +164,7 @@ class Auditor:
     async def _follow(
         self, done: Callable[[], bool], *, period: float, into: list[CausalReport] | None = None
     ) -> None:
-        await self._require_log()
+        await partitions_soon(self._settings.kafka, Topic.SIGNALS)
         self._restore()
         clock = asyncio.get_running_loop().time
         tail = SignalsTail(self._settings.kafka, self._next)
@@ -187,11 +187,6 @@ class Auditor:
         finally:
             await out.stop()
             await producer.stop()
-
-    async def _require_log(self) -> None:
-        if not await partitions_of(self._settings.kafka, Topic.SIGNALS):
-            name = topic_name(Topic.SIGNALS, self._settings.kafka.namespace)
-            raise UnavailableError(f"{name}: no such topic: run `streamwise topics --create`")
 
     def _restore(self) -> None:
         self._next, refused = self._snapshots.newest(self._books)

@@ -22,7 +22,7 @@ from aiokafka.errors import CommitFailedError, IllegalStateError
 from typing_extensions import override  # an aiokafka requirement; typing has it from 3.12
 
 from schemas.embeddings import Embedding
-from schemas.errors import InvalidMessageError, UnavailableError
+from schemas.errors import InvalidMessageError
 from schemas.ids import partition_of
 from schemas.settings import KafkaSettings
 from schemas.topics import Topic, topic_name
@@ -30,7 +30,7 @@ from streams.connection import consumer_options
 from streams.deadletters import DeadLetter, DeadLetters
 from streams.items import read_item
 from streams.kafka import connect, idempotent_producer
-from streams.partitions import partitions_of
+from streams.partitions import partitions_soon
 from streams.tasks import unless
 from streams.writer import LogWriter, Outgoing
 from workers.encoder.cache import MemoryCache
@@ -182,10 +182,7 @@ class EncodeStage:
 
     @asynccontextmanager
     async def _outputs(self, producer: Any) -> AsyncIterator[_Out]:
-        partitions = len(await partitions_of(self._kafka, Topic.EMBEDDINGS))
-        if not partitions:
-            name = topic_name(Topic.EMBEDDINGS, self._kafka.namespace)
-            raise UnavailableError(f"{name}: no such topic: run `streamwise topics --create`")
+        partitions = len(await partitions_soon(self._kafka, Topic.EMBEDDINGS))
         vectors = LogWriter(producer, topic_name(Topic.EMBEDDINGS, self._kafka.namespace))
         letters = LogWriter(producer, topic_name(Topic.DEAD_LETTERS, self._kafka.namespace))
         try:

@@ -3,6 +3,9 @@
 (A consumer that subscribes to nothing holds no metadata: its ``partitions_for_topic`` knows no topic.)
 """
 
+import asyncio
+from time import monotonic
+
 from aiokafka import TopicPartition
 from aiokafka.errors import KafkaError
 
@@ -10,6 +13,8 @@ from schemas.errors import UnavailableError
 from schemas.settings import KafkaSettings
 from schemas.topics import Topic
 from streams.kafka import admin
+
+NEW_SECONDS = 3.0
 
 
 async def partitions_of(kafka: KafkaSettings, topic: Topic) -> list[TopicPartition]:
@@ -28,6 +33,22 @@ async def partitions_of(kafka: KafkaSettings, topic: Topic) -> list[TopicPartiti
             raise UnavailableError(f"the broker does not describe {name} ({error!r})") from error
     found = {d["topic"]: [p["partition"] for p in d["partitions"]] for d in described}
     return [TopicPartition(name, partition) for partition in sorted(found.get(name, []))]
+
+
+async def partitions_soon(kafka: KafkaSettings, topic: Topic) -> list[TopicPartition]:
+    """As ``partitions_of``, of a topic that may have just been created: not every broker knows it at once.
+
+    Raises
+    ------
+    UnavailableError
+        There is no such topic, or the broker does not answer.
+    """
+    deadline = monotonic() + NEW_SECONDS
+    while not (found := await partitions_of(kafka, topic)):
+        if monotonic() > deadline:
+            raise UnavailableError(f"{kafka.topic(topic)}: no such topic: run `streamwise topics --create`")
+        await asyncio.sleep(0.2)
+    return found
 
 
 async def all_topics(kafka: KafkaSettings) -> dict[str, int]:

@@ -217,7 +217,7 @@ async def test_an_empty_log_is_insufficient(settings: Settings) -> None:
 
 @pytest.mark.kafka
 async def test_a_log_that_does_not_exist_is_named(kafka: str) -> None:
-    """Neither created by looking, nor waited for."""
+    """After a moment, in which it may be new; looking creates none."""
     nowhere = Settings(kafka=KafkaSettings(bootstrap=kafka, namespace="nowhere"))
     with pytest.raises(UnavailableError, match=r"nowhere\.signals: no such topic"):
         await Auditor(nowhere, dry_run=True).once()
