@@ -2,6 +2,7 @@
 
 import asyncio
 from contextlib import ExitStack
+from threading import Event
 from typing import Any
 
 import click
@@ -26,7 +27,8 @@ def command(settings: Settings, *, as_json: bool) -> None:
 
     Several workers share the work as one consumer group.  Start one per core, or one per GPU.
     """
-    metrics, health = Metrics(), Health()
+    metrics, loaded = Metrics(), Event()
+    health = Health({"encoder": lambda: None if loaded.is_set() else "the model is being loaded"})
     with ExitStack() as stack:
         if settings.api.metrics_port:
             serve = operations_server(settings.api.host, settings.api.metrics_port, health, metrics.render)
@@ -34,7 +36,7 @@ def command(settings: Settings, *, as_json: bool) -> None:
         pool = stack.enter_context(encoder_pool(settings, metrics.encoder))
         if not as_json:
             click.echo(f"encoder ready: {describe(pool)}", err=True)
-        asyncio.run(work(settings, pool, health, metrics))
+        asyncio.run(work(settings, pool, health, metrics, loaded))
         done = counts(metrics) | {"model": pool.spec.model, "version": pool.spec.version}
     if as_json:
         print_json(done)
@@ -48,9 +50,12 @@ def describe(pool: EncoderPool) -> str:
     return f"{spec.model} in {spec.precision}, {spec.dim} dimensions, version {spec.version}"
 
 
-async def work(settings: Settings, pool: EncoderPool, health: Health, metrics: Metrics) -> None:
+async def work(
+    settings: Settings, pool: EncoderPool, health: Health, metrics: Metrics, loaded: Event
+) -> None:
     """Consume items until a signal."""
     with watched(settings.health, health, metrics.process), stop_on_signals() as stop:
+        loaded.set()
         await EncodeStage(settings.kafka, pool, observer=metrics.encode).run(stop)
 
 
