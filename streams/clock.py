@@ -8,9 +8,6 @@ what the broker says of records that it took (topics with ``LogAppendTime``) mov
 from collections.abc import Callable
 from time import monotonic_ns
 
-TOLERANCE_MS = 5_000
-"""An acknowledgement may be read late by so much; only what is further ahead of the broker is put back."""
-
 
 class BrokerClock:
     """Milliseconds since the epoch.
@@ -28,24 +25,37 @@ class BrokerClock:
     >>> clock = BrokerClock(wall=lambda: 3_600_000, monotonic=lambda: now)
     >>> clock()
     3600000
-    >>> clock.heard(10_000); now += 7_000_000
+    >>> asked = clock.passed()
+    >>> clock.heard(10_000, asked); now += 7_000_000
     >>> clock()
     10007
     """
 
     def __init__(self, wall: Callable[[], int], monotonic: Callable[[], int] = monotonic_ns) -> None:
         self._monotonic = monotonic
-        self._ahead = wall() - self._passed()
+        self._ahead = wall() - self.passed()
 
     def __call__(self) -> int:
         """The time now."""
-        return self._passed() + self._ahead
+        return self.passed() + self._ahead
 
-    def heard(self, broker_ms: int) -> None:
-        """The broker's clock stood at ``broker_ms`` a moment ago, or longer ago: never later than now."""
-        off = self() - broker_ms
-        if off < 0 or off > TOLERANCE_MS:
-            self._ahead -= off
-
-    def _passed(self) -> int:
+    def passed(self) -> int:
+        """Milliseconds by the monotonic clock: when something is sent that the broker will date."""
         return self._monotonic() // 1_000_000
+
+    def heard(self, broker_ms: int, asked: int) -> None:
+        """The broker dated a record; it took it after it was sent, and before this.
+
+        Only what lies outside of these two moments is put right: an acknowledgement may come, or be read,
+        many seconds late.
+
+        Parameters
+        ----------
+        broker_ms
+            The broker's clock when it took the record.
+        asked
+            ``passed()`` when the record was sent.
+        """
+        behind = broker_ms - self()
+        early = asked + self._ahead - broker_ms
+        self._ahead += max(0, behind) - max(0, early)

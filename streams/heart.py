@@ -32,6 +32,7 @@ class Heart:
         try:
             partitions = sorted(await self._producer.partitions_for(self._topic))
             place = partitions[beat.partition % len(partitions)]
+            asked = self._clock.passed()
             landed = await self._producer.send_and_wait(
                 self._topic, key=KEY, partition=place, headers=beat.headers(), timestamp_ms=beat.ts
             )
@@ -39,5 +40,5 @@ class Heart:
             log.warning("%s: no heartbeat any more: %r", self._topic, error)
             return False
         if landed.timestamp_type == APPEND_TIME:
-            self._clock.heard(landed.timestamp)
+            self._clock.heard(landed.timestamp, asked)
         return True
