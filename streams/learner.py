@@ -25,6 +25,7 @@ from schemas.errors import CorruptBlockError, SnapshotError
 from schemas.settings import LearnerSettings
 from schemas.signals import Cover, SignalBlock
 from schemas.snapshots import Buffer, pack, unpack_parts
+from streams.memory import give_back
 from streams.observer import StreamObserver
 from streams.signals import Located, SignalsTail
 
@@ -335,6 +336,8 @@ class Learner:
         self._written = offset
         self.unwritten = None
         self._observer.on_snapshot(offset, len(data), perf_counter() - started)
+        del data
+        give_back()  # blocks come in all sizes, and leave holes
 
     def _tell(self, why: str) -> None:
         """Once in the log until one is written again, each time in the metric."""
