@@ -28,7 +28,6 @@ GRACE_SECONDS = DRAIN_SECONDS + 10.0
 """What an orchestrator gives a process by default: the drain, and the end of all clients."""
 RATE, LOAD_SECONDS = 200, 4.0
 """Events a second, and for how long around each SIGTERM."""
-LATE_SECONDS = 0.3
 PATIENT_SECONDS = 900.0
 """For shared models that never come: longer than this test may take."""
 
@@ -121,31 +120,6 @@ async def test_while_the_group_rebalances(settings, roles, tmp_path, leaves, sho
     wrong, _ = await settle(generator, roles)
     print({f"{leaves} ended after seconds": round(took, 1)})
     assert wrong == {}
-
-
-async def test_while_the_broker_is_slow(one, roles, tmp_path, short):
-    """300 ms each way: the drain waits for all that is on its way, and is done in time."""
-    if short:
-        pytest.skip("long form only: a broker of its own takes 20 s to start")
-    plain = await deployment(KafkaSettings(bootstrap=one.bootstrap, session_seconds=10.0), tmp_path)
-    kafka = msgspec.structs.replace(plain.kafka, bootstrap=one.proxied)
-    worker = add(roles, msgspec.structs.replace(plain, kafka=kafka), tmp_path)
-    generator = Generator(plain, 53)
-    worker.start()
-    await asyncio.to_thread(worker.ready)
-    async with loaded(generator):
-        await serves_all(generator)
-        for proxy in one.proxies.values():
-            proxy.delay = LATE_SECONDS
-        await asyncio.sleep(2)
-        took = await ends(worker)
-        for proxy in one.proxies.values():
-            proxy.heal()
-    worker.start()
-    wrong, counts = await settle(generator, roles)
-    print({"ended after seconds": round(took, 1)})
-    assert wrong == {}
-    assert counts["decided_twice"] == 0
 
 
 def watched(settings: Settings) -> Settings:
