@@ -1,11 +1,13 @@
 """Is the process alive, and is it ready?  Answers with reasons, for probes and for people."""
 
 import json
+import sys
 import threading
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from http.client import HTTPConnection, HTTPException
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import Any
 
 import msgspec
 from typing_extensions import override  # an aiokafka requirement; typing has it from 3.12
@@ -91,7 +93,7 @@ def operations_server(host: str, port: int, health: Health, metrics: Callable[[]
         "/metrics": metrics,
     }
     try:
-        server = ThreadingHTTPServer((host, port), _handler(routes))
+        server = _Server((host, port), _handler(routes))
     except OSError as error:
         raise UnavailableError(
             f"api.metrics_port: {host}:{port}: {error.strerror}: choose another port"
@@ -122,6 +124,15 @@ def checks_of(host: str, port: int) -> dict[str, str]:
 def _ready(health: Health) -> Answer:
     readiness = health.readiness()
     return (200 if readiness.ready else 503), JSON, msgspec.json.encode(readiness)
+
+
+class _Server(ThreadingHTTPServer):
+    """Says nothing of those who go away before they have their answer."""
+
+    @override
+    def handle_error(self, request: Any, client_address: Any) -> None:
+        if not isinstance(sys.exception(), ConnectionError | TimeoutError):
+            super().handle_error(request, client_address)
 
 
 def _handler(routes: Mapping[str, Callable[[], Answer]]) -> type[BaseHTTPRequestHandler]:

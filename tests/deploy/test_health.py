@@ -1,12 +1,15 @@
 """Probes of a process: alive, ready with reasons, metrics."""
 
 import json
+import socket
+import struct
+import threading
 import urllib.error
 import urllib.request
 
 import pytest
 
-from deploy.health import Health, operations_server
+from deploy.health import Answer, Health, operations_server
 from deploy.metrics import Metrics
 from schemas.errors import UnavailableError
 
@@ -48,6 +51,28 @@ def test_operations_server_answers_probes() -> None:
         status, _, body = get(port, "/etc/passwd")
         assert status == 404
         assert json.loads(body)["error"]["field"] == "path"
+
+
+def test_whoever_goes_away_before_the_answer_leaves_no_trace(capfd: pytest.CaptureFixture[str]) -> None:
+    """A probe that gave up while the process was paused is no error of ours."""
+    answering, gone = threading.Event(), threading.Event()
+
+    def slow() -> Answer:
+        answering.set()
+        gone.wait(30)
+        return 200, "text/plain", b"x" * (1 << 24)
+
+    with operations_server("127.0.0.1", 0, Health({}), slow) as port:
+        with socket.create_connection(("127.0.0.1", port)) as asker:
+            asker.sendall(b"GET /metrics HTTP/1.0\r\n\r\n")
+            assert answering.wait(30)
+            asker.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        gone.set()
+        for thread in threading.enumerate():
+            if "process_request" in thread.name:
+                thread.join(30)
+        assert get(port, "/livez")[0] == 200
+    assert capfd.readouterr().err == ""
 
 
 def test_a_taken_port_is_named() -> None:
