@@ -7,7 +7,7 @@ from pathlib import Path
 import click
 
 from deploy.cli.options import as_json, dry_run, with_settings
-from deploy.cli.output import print_json
+from deploy.cli.output import print_json, quiet
 from deploy.config import redacted
 from schemas.settings import Settings
 from streams.app import wall_clock
@@ -30,6 +30,7 @@ def command(settings: Settings, directory: Path, *, dry_run: bool, as_json: bool
     Exit codes: 0 done; 1 the directory is used, there is no room, no deployment or no broker; 2 wrong
     usage or settings.
     """
+    quiet()
     work = backup(
         settings,
         directory,

@@ -7,8 +7,8 @@ from contextlib import ExitStack
 import click
 
 from deploy.cli.options import as_json, with_settings
-from deploy.cli.output import print_json
-from deploy.cli.verbs.stream import compiled, quiet
+from deploy.cli.output import print_json, quiet
+from deploy.cli.verbs.stream import compiled
 from deploy.health import operations_server
 from deploy.kernels import Kernels
 from deploy.metrics import Metrics

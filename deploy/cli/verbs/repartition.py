@@ -5,7 +5,7 @@ import asyncio
 import click
 
 from deploy.cli.options import as_json, dry_run, with_settings
-from deploy.cli.output import print_json
+from deploy.cli.output import print_json, quiet
 from schemas.errors import SettingsError
 from schemas.settings import Settings
 from streams.app import wall_clock
@@ -30,6 +30,7 @@ def command(
     Exit codes: 0 done; 1 somebody works, the deployment is not at rest, or the broker does not answer;
     2 wrong usage or settings. In every case but 0 the deployment is where it was.
     """
+    quiet()
     if giving_up:
         give_up(settings, dry_run=dry_run, as_json=as_json)
         return

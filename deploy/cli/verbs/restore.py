@@ -6,7 +6,7 @@ from pathlib import Path
 import click
 
 from deploy.cli.options import as_json, dry_run, with_settings
-from deploy.cli.output import print_json
+from deploy.cli.output import print_json, quiet
 from schemas.settings import Settings
 from streams.app import wall_clock
 from streams.restoring import Brought, restore_backup
@@ -28,6 +28,7 @@ def command(settings: Settings, directory: Path, *, dry_run: bool, as_json: bool
     Exit codes: 0 done; 1 the backup is damaged, the place is not empty, or no broker answers; 2 wrong
     usage or settings.
     """
+    quiet()
     work = restore_backup(
         settings,
         directory,

@@ -2,7 +2,6 @@
 
 import asyncio
 import gc
-import logging
 import os
 import sys
 from contextlib import ExitStack
@@ -11,7 +10,7 @@ from typing import Any, Literal
 import click
 
 from deploy.cli.options import as_json, learner, with_learner, with_settings
-from deploy.cli.output import print_json
+from deploy.cli.output import print_json, quiet
 from deploy.health import operations_server
 from deploy.kernels import WORTH_TELLING_SECONDS, Kernels
 from deploy.metrics import Metrics
@@ -99,10 +98,3 @@ def counts(metrics: Metrics) -> dict[str, Any]:
                 totals[name] = totals.get(name, 0) + int(sample.value)
     wanted = ("intake_messages", "intake_events", "applied_events", "lists", "shed_triggers", "dead_letters")
     return {name: totals.get(name, 0) for name in wanted}
-
-
-def quiet() -> None:
-    """Faust and its clients speak of errors only: what matters is told by metrics and exit codes."""
-    logging.basicConfig(level=logging.WARNING, format="%(asctime)s %(name)s %(levelname)s %(message)s")
-    for name in ("aiokafka", "faust", "mode"):
-        logging.getLogger(name).setLevel(logging.ERROR)

@@ -7,7 +7,7 @@ import click
 import msgspec
 
 from deploy.cli.options import as_json, dry_run, with_settings
-from deploy.cli.output import print_json, print_table
+from deploy.cli.output import print_json, print_table, quiet
 from deploy.sizing import Advice, advise
 from schemas.errors import SettingsError
 from schemas.settings import Settings
@@ -64,6 +64,7 @@ def command(
     to other partitions, which `streamwise repartition` does. Producers' topics may have any number. Stop
     all workers before --reopen. --plan computes from the measured costs of docs/scale.md.
     """
+    quiet()
     if rate is not None:
         _refuse_absurd({"--plan": rate, "--lists": lists or 0.0, "--workers": workers, "--people": people})
         tell(advise(rate, lists=lists, workers=workers, people=people), settings, as_json=as_json)
