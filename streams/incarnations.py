@@ -41,6 +41,9 @@ LOOK_SECONDS, LOOK_BYTES = 10.0, 64 << 10
 LOOKS = 3
 """A coordinator that has just moved knows of no offsets for a moment: so often they must be missing."""
 
+AGAIN_SECONDS, TOLD_AFTER = 1.0, 30
+"""Between two tries while no look succeeds, and after how many the log says so."""
+
 LIFE = b"life/"
 """Keys of our identity records, in partition 0 of ``state``: ``life/TOPIC/PARTITION``."""
 
@@ -108,7 +111,7 @@ async def check_group(settings: Settings, topics: Iterable[str], mine: Iterable[
     sources = [topic for topic in topics if topic != own]
     partitions = [TopicPartition(tp.topic, tp.partition) for tp in mine if tp.topic != own]
     remembered: dict[Any, Any] = {}
-    missed = 0
+    missed = failed = 0
     while sources:
         try:
             async with reader(settings.kafka, fetch_bytes=LOOK_BYTES) as consumer:
@@ -122,10 +125,13 @@ async def check_group(settings: Settings, topics: Iterable[str], mine: Iterable[
                         raise _without_offset(lost[0])
                     if not lost:
                         await _check_remembered(consumer, {tp: known[tp] for tp in partitions}, remembered)
+                    failed = 0
                     await asyncio.sleep(LOOK_SECONDS)
         except (KafkaError, UnavailableError) as error:
-            log.info("logs cannot be checked yet: %r", error)
-            await asyncio.sleep(1.0)
+            failed += 1
+            if failed == TOLD_AFTER:  # not allowed to ask, perhaps: nothing else would tell
+                log.warning("logs are not checked: a recreated topic would go unnoticed: %r", error)
+            await asyncio.sleep(AGAIN_SECONDS)
 
 
 async def _refuse_missing(consumer: Any, topics: Iterable[str]) -> None:

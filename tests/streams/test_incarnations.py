@@ -1,15 +1,17 @@
 """Workers that start at the same time on a deployment that nobody has read yet."""
 
+import asyncio
+
 import pytest
 from aiokafka import AIOKafkaConsumer
 from aiokafka.structs import OffsetAndMetadata, TopicPartition
 
 from schemas.errors import UnavailableError
-from schemas.settings import KafkaSettings
+from schemas.settings import KafkaSettings, Settings
 from schemas.topics import Topic, topic_name
 from streams import incarnations
 from streams.connection import consumer_options
-from streams.incarnations import commit
+from streams.incarnations import check_group, commit
 from streams.provision import provision
 from tests.streams.conftest import deployment_on
 
@@ -51,3 +53,25 @@ async def test_who_comes_later_is_content_with_the_beginnings_that_are_there(set
         await commit(settings, beginnings, unless_there=True)
         with pytest.raises(UnavailableError, match="stop its workers first"):
             await commit(settings, beginnings)
+
+
+async def test_looks_that_never_succeed_are_told_once(monkeypatch, caplog):
+    """Whoever may not ask would trust a check that is never made."""
+    monkeypatch.setattr(incarnations, "AGAIN_SECONDS", 0.01)
+    monkeypatch.setattr(incarnations, "TOLD_AFTER", 2)
+    nobody = Settings(kafka=KafkaSettings(bootstrap="127.0.0.1:1"))
+    tries, enough = [], asyncio.Event()
+
+    def counted(*args, **more):
+        tries.append(None)
+        if len(tries) == 5:
+            enough.set()
+        return reader(*args, **more)
+
+    reader = incarnations.reader
+    monkeypatch.setattr(incarnations, "reader", counted)
+    looking = asyncio.create_task(check_group(nobody, ["clicks"], []))
+    await enough.wait()
+    looking.cancel()
+    await asyncio.gather(looking, return_exceptions=True)
+    assert caplog.text.count("logs are not checked") == 1
