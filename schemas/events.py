@@ -222,12 +222,33 @@ class Erase(msgspec.Struct, frozen=True, tag="erase"):
 
 Event = Click | Purchase | Impression | Feedback | Request | Decision | Tick | Merge | Erase
 
+
+class _Wrapped(msgspec.Struct, tag="decision", omit_defaults=True):
+    """A decision around a list that is encoded already."""
+
+    recommendation: msgspec.Raw
+    context: DecisionContext | None = None
+
+
 _encoder = msgspec.json.Encoder()
 _decoder: msgspec.json.Decoder[Event] = msgspec.json.Decoder(Event)
 encode_event = _encoder.encode
 
+encode_list = _encoder.encode
+
 DECISION_START = b'{"type":"decision"'
 """How ``encode_event`` begins a decision: told apart without decoding it."""
+
+
+def encode_decision(decision: Decision, encoded_list: bytes) -> bytes:
+    """What ``encode_event`` gives, around its list as ``encode_list`` gave it (most of a decision).
+
+    Examples
+    --------
+    >>> encode_decision(Decision(recommendation=None), b"{}")
+    b'{"type":"decision","recommendation":{}}'
+    """
+    return _encoder.encode(_Wrapped(msgspec.Raw(encoded_list), decision.context))
 
 
 def decode_event(data: bytes) -> Event:

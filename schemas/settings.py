@@ -274,7 +274,7 @@ class LearnerSettings(_Section, frozen=True, kw_only=True):
     max_lag_seconds
         A worker that is further behind the log serves the safe policy: it may have missed an order.
     slice_ms
-        How long the learner holds the models at a time; lists wait no longer than that.
+        How long the learner holds the models at a time, of its own processor time; lists wait that long.
     snapshot_seconds
         Between two snapshots of the models.
     directory

@@ -15,7 +15,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import replace
 from pathlib import Path
-from time import perf_counter
+from time import perf_counter, thread_time
 from typing import Protocol
 
 import numpy as np
@@ -284,10 +284,11 @@ class Learner:
             self.corrupt += 1
         else:
             for piece in slices(block, self._rows):
-                started = perf_counter()
                 with self._turn.patient(self._pause):
+                    started = thread_time()
                     self._engine.learn(piece)
-                self._adapt(perf_counter() - started)
+                    used = thread_time() - started
+                self._adapt(used)
             self._observer.on_learned(located.offset, len(block.interactions), 0.0)
             if block.beat and block.cover is not None:
                 self._observer.on_heartbeat("learner", self._tail.events, block.cover.partition, block.beat)
@@ -295,7 +296,11 @@ class Learner:
         self.next_offset = located.offset + 1
 
     def _adapt(self, seconds: float) -> None:
-        """Slices that take about ``slice_ms``."""
+        """Slices that take about ``slice_ms`` of this thread's own time.
+
+        What the machine gives to others meanwhile is not counted: small slices would not get it back, and
+        each costs as much as its first ten rows.
+        """
         target = self._settings.slice_ms / 1000
         if seconds > target:
             self._rows = max(8, self._rows // 2)

@@ -6,9 +6,7 @@ from collections.abc import Callable
 from time import perf_counter
 from typing import Any, NamedTuple
 
-import msgspec
-
-from schemas.events import Decision, encode_event
+from schemas.events import Decision, encode_decision, encode_list
 from schemas.heartbeats import KEY, Heartbeat
 from schemas.recommendations import Recommendation
 from schemas.settings import ListSettings
@@ -40,6 +38,13 @@ class Asked(NamedTuple):
 
     trigger: Trigger
     request: Any
+
+
+class Made(NamedTuple):
+    """A list and its bytes: encoded once for both topics."""
+
+    recommendation: Recommendation
+    encoded: bytes
 
 
 class Lists:
@@ -144,8 +149,11 @@ class Lists:
         if not by_partition:
             return
         for partition, made in by_partition.items():
-            logged = self._events.put(partition, [_logged(d, now) for d in made])
-            self._start(partition, [d.recommendation for d in made], logged)
+            lists = [_encoded(d.recommendation) for d in made]
+            logged = self._events.put(
+                partition, [_logged(d, mine, now) for d, mine in zip(made, lists, strict=True)]
+            )
+            self._start(partition, lists, logged)
         self._crash(Point.DECISIONS_SENT)
 
     def _draw(self, step: Step, asked: "list[Asked]", now: int) -> list[Decision]:
@@ -170,24 +178,22 @@ class Lists:
         """Publish decisions that are in the log already, unchanged."""
         done: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         done.set_result(None)
-        self._start(partition, found, done)
+        self._start(partition, [_encoded(r) for r in found], done)
 
-    def _start(self, partition: int, made: list[Recommendation], logged: "asyncio.Future[None]") -> None:
+    def _start(self, partition: int, made: list[Made], logged: "asyncio.Future[None]") -> None:
         self._open += 1
         self._idle.clear()
         self._tasks.start(self._see_through(partition, made, logged))
 
-    async def _see_through(
-        self, partition: int, made: list[Recommendation], logged: "asyncio.Future[None]"
-    ) -> None:
+    async def _see_through(self, partition: int, made: list[Made], logged: "asyncio.Future[None]") -> None:
         await logged
         self._crash(Point.DECISIONS_LANDED)
         now = self._clock()
-        published = self._recommendations.put(partition, [_published(r, now) for r in made])
+        published = self._recommendations.put(partition, [_published(mine, now) for mine in made])
         self._crash(Point.RECOMMENDATIONS_SENT)
         await published
         now = self._clock()
-        for recommendation in made:
+        for recommendation, _ in made:
             self._on_published(partition, recommendation.trigger_id)
             event_ts = recommendation.timings.event or recommendation.ts
             self._observer.on_list(recommendation.rung, max(0.0, (now - event_ts) / 1000))
@@ -206,9 +212,13 @@ class Lists:
         return True
 
 
-def _logged(decision: Decision, now: int) -> Outgoing:
-    return Outgoing(decision.user_id.encode(), encode_event(decision), timestamp=now)
+def _encoded(recommendation: Recommendation) -> Made:
+    return Made(recommendation, encode_list(recommendation))
 
 
-def _published(recommendation: Recommendation, now: int) -> Outgoing:
-    return Outgoing(recommendation.user_id.encode(), msgspec.json.encode(recommendation), timestamp=now)
+def _logged(decision: Decision, made: Made, now: int) -> Outgoing:
+    return Outgoing(decision.user_id.encode(), encode_decision(decision, made.encoded), timestamp=now)
+
+
+def _published(made: Made, now: int) -> Outgoing:
+    return Outgoing(made.recommendation.user_id.encode(), made.encoded, timestamp=now)

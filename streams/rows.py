@@ -17,7 +17,7 @@ from streams.pace import Pace
 from streams.ports import EngineLike
 from streams.signals import SignalsWriter
 
-GATHER_SECONDS = 0.1
+GATHER_SECONDS = 0.25
 """How long the first row waits for others."""
 ENOUGH = 500
 """Events whose rows wait for no others."""

@@ -16,7 +16,7 @@ from models.policy.decide import Draws, Stamp, decide
 from models.policy.propensity import recompute
 from models.policy.sampling import draw
 from models.policy.view import PolicyView
-from schemas.events import decode_event, encode_event
+from schemas.events import decode_event, encode_decision, encode_event, encode_list
 from tests.models.policy.lists import asks, catalogue, of_parts, scored, shelf, view
 
 POLICIES = get_args(get_type_hints(PolicyView)["policy"])
@@ -81,6 +81,12 @@ class TestEveryPolicy:
             assert again.propensity == tuple(i.propensity for i in items)
             assert again.p_control == tuple(i.p_control for i in items)
             assert again.p_uniform == tuple(i.p_uniform for i in items)
+
+    def test_bytes_are_the_same_around_an_encoded_list(self, policy, drawer):
+        """The log and the readers' topic share one encoding; what is logged is what it always was."""
+        for decision in serve(policy, n=32, draws=drawer and DRAWERS[drawer]()):
+            encoded = encode_list(decision.recommendation)
+            assert encode_decision(decision, encoded) == encode_event(decision)
 
     def test_parts_add_up(self, policy, drawer):
         """To the score, bit for bit."""

@@ -4,6 +4,7 @@ import asyncio
 import os
 import resource
 import threading
+import time
 
 import numpy as np
 import pytest
@@ -14,7 +15,7 @@ from schemas.errors import SnapshotError
 from schemas.events import Click
 from schemas.settings import EngineSettings, LearnerSettings
 from schemas.signals import SignalBlock, encode_block
-from streams.learner import KEEP, Learner, Snapshots, Turn, slices
+from streams.learner import FIRST_SLICE, KEEP, Learner, Snapshots, Turn, slices
 from streams.observer import NullObserver
 from streams.signals import Located
 from tests.streams.clients.room import eventually
@@ -154,7 +155,7 @@ async def test_a_snapshot_is_written_though_nothing_more_comes(tmp_path):
     )
     learner.next_offset = 0
     running = asyncio.create_task(learner.run())
-    await eventually(snapshots.paths)
+    await eventually(lambda: any(path.stem.endswith("3") for path in snapshots.paths()))
     again = Engine(EngineSettings())
     assert snapshots.newest(again) == (3, [])
     assert again.snapshot() == learned(blocks[:3]).snapshot()
@@ -205,3 +206,29 @@ async def test_no_more_is_read_than_may_wait(tmp_path, monkeypatch):
 def standing(go: threading.Event, fold):
     """A fold that stands until it may go."""
     return lambda self, located: go.wait(60) and fold(self, located)
+
+
+class Delayed:
+    """An engine whose every piece takes long, and none of the time is its own."""
+
+    def __init__(self) -> None:
+        self.pieces = 0
+
+    def learn(self, block: SignalBlock) -> None:
+        time.sleep(0.03)
+        self.pieces += 1
+
+
+async def test_pieces_do_not_shrink_for_what_others_take(tmp_path):
+    """A busy machine makes every piece late; smaller ones would come no sooner and cost more together."""
+    engine, blocks = Delayed(), blocks_of(6, 60)
+    settings = LearnerSettings(directory=str(tmp_path), snapshot_seconds=100.0, slice_ms=20.0)
+    snapshots = Snapshots(tmp_path, "shop")
+    learner = Learner(engine, Turn(), Log(blocks), snapshots, settings, NullObserver())
+    running = asyncio.create_task(learner.run())
+    await eventually(lambda: learner.next_offset == len(blocks))
+    learner.next_offset = -1  # nothing to write at the end
+    running.cancel()
+    await asyncio.gather(running, return_exceptions=True)
+    whole = sum(len(list(slices(block, FIRST_SLICE))) for block in blocks)
+    assert engine.pieces <= whole
