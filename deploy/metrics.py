@@ -1,4 +1,4 @@
-"""Every metric of Streamwise: the only place that knows Prometheus.
+"""Every metric of Streamwise: nothing but this and what it builds on here knows Prometheus.
 
 The rooms tell *observers* what happened (``streams/observer.py``, ``workers/encoder/observer.py``,
 ``deploy/api/observer.py``); the adapters here count it.  Names are fixed: a quantity ends in its unit
@@ -7,14 +7,16 @@ hold an id of a person, an item or a decision.  ``docs/metrics.md`` lists all of
 compares the two.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from math import nan
 from time import monotonic_ns, time_ns
 
-from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
+from prometheus_client import CollectorRegistry
 from prometheus_client.exposition import CONTENT_TYPE_LATEST, generate_latest
 
+from deploy.causal_gauges import CausalGauges
 from deploy.health import Answer
+from deploy.instruments import counter, gauge, histogram
 from schemas.control import PolicySwitch
 from schemas.ladder import RUNGS
 from schemas.reports import CausalReport
@@ -82,7 +84,7 @@ class HeartbeatAges:
     """How long ago the newest heartbeat of each stage set out; of several partitions, the oldest counts."""
 
     def __init__(self, registry: CollectorRegistry, clock: Callable[[], int]) -> None:
-        self._age = _gauge(
+        self._age = gauge(
             registry, "heartbeat_age_seconds", "Since the newest heartbeat at a stage set out.", ["stage"]
         )
         self._clock = clock
@@ -128,10 +130,10 @@ class ProcessMetrics:
     """Counts what ``deploy.watchdog.LoopObserver`` tells, and how long the start took."""
 
     def __init__(self, registry: CollectorRegistry) -> None:
-        self._lag = _histogram(
+        self._lag = histogram(
             registry, "loop_lag_seconds", "How late the event loop turned.", (*WORK_SECONDS, 3, 10, 30)
         )
-        self._kernels = _gauge(registry, "kernels_seconds", "Compiling or loading kernels at the start.")
+        self._kernels = gauge(registry, "kernels_seconds", "Compiling or loading kernels at the start.")
 
     def on_loop_lag(self, seconds: float) -> None:
         """The loop turned so late."""
@@ -147,66 +149,60 @@ class StreamMetrics(Beats):
 
     def __init__(self, registry: CollectorRegistry, beats: HeartbeatAges) -> None:
         self._beats = beats
-        self._messages = _counter(registry, "intake_messages", "Messages that intake read.", ["topic"])
-        self._events = _counter(registry, "intake_events", "Canonical events that intake routed.", ["topic"])
-        self._clamped = _counter(
+        self._messages = counter(registry, "intake_messages", "Messages that intake read.", ["topic"])
+        self._events = counter(registry, "intake_events", "Canonical events that intake routed.", ["topic"])
+        self._clamped = counter(
             registry, "intake_clamped_events", "Events from the future, clamped.", ["topic"]
         )
-        self._dead = _counter(
-            registry, "dead_letters", "Messages that could not be read.", ["stage", "error"]
-        )
-        self._applied = _counter(registry, "applied_events", "Events applied to user state.", ["partition"])
-        self._applying = _histogram(registry, "apply_seconds", "Applying one run of events.", WORK_SECONDS)
-        self._signals = _histogram(registry, "signals_block_bytes", "Size of a signals block.", SIZES)
-        self._lists = _counter(
+        self._dead = counter(registry, "dead_letters", "Messages that could not be read.", ["stage", "error"])
+        self._applied = counter(registry, "applied_events", "Events applied to user state.", ["partition"])
+        self._applying = histogram(registry, "apply_seconds", "Applying one run of events.", WORK_SECONDS)
+        self._signals = histogram(registry, "signals_block_bytes", "Size of a signals block.", SIZES)
+        self._lists = counter(
             registry, "lists", "Lists published, by rung of the degradation ladder.", ["rung"]
         )
-        self._degraded = _counter(
+        self._degraded = counter(
             registry, "degraded_lists", "Lists that are not what they could be.", ["rung", "cause"]
         )
-        self._overload = _gauge(registry, "overload_level", "What is given up under overload; 0: nothing.")
-        self._latency = _histogram(
+        self._overload = gauge(registry, "overload_level", "What is given up under overload; 0: nothing.")
+        self._latency = histogram(
             registry,
             "event_to_recommendation_seconds",
             "From an event to the list that it triggered.",
             LIST_SECONDS,
         )
-        self._batch = _histogram(registry, "list_batch_lists", "Lists scored in one batch.", BATCH)
-        self._scoring = _histogram(
-            registry, "list_batch_seconds", "Scoring one batch of lists.", WORK_SECONDS
-        )
-        self._shed = _counter(
-            registry, "shed_triggers", "Triggers that got no list of their own.", ["reason"]
-        )
-        self._checkpoints = _histogram(
+        self._batch = histogram(registry, "list_batch_lists", "Lists scored in one batch.", BATCH)
+        self._scoring = histogram(registry, "list_batch_seconds", "Scoring one batch of lists.", WORK_SECONDS)
+        self._shed = counter(registry, "shed_triggers", "Triggers that got no list of their own.", ["reason"])
+        self._checkpoints = histogram(
             registry, "checkpoint_seconds", "Making dirty blocks durable.", WAIT_SECONDS
         )
-        self._blocks = _counter(registry, "checkpoint_blocks", "User blocks written.", ["partition"])
-        self._written = _histogram(registry, "checkpoint_bytes", "Size of one checkpoint.", SIZES)
-        self._takeovers = _histogram(registry, "takeover_seconds", "Taking a partition over.", WAIT_SECONDS)
-        self._undecided = _counter(
+        self._blocks = counter(registry, "checkpoint_blocks", "User blocks written.", ["partition"])
+        self._written = histogram(registry, "checkpoint_bytes", "Size of one checkpoint.", SIZES)
+        self._takeovers = histogram(registry, "takeover_seconds", "Taking a partition over.", WAIT_SECONDS)
+        self._undecided = counter(
             registry, "takeover_undecided_triggers", "Triggers found without a decision."
         )
-        self._rows = _counter(registry, "learned_rows", "Rows of the signals log that the folds took.")
-        self._learning = _histogram(registry, "learn_slice_seconds", "One slice of learning.", WORK_SECONDS)
-        self._offset = _gauge(registry, "learned_offset", "Offset of the signals log that is learned.")
-        self._lag = _gauge(registry, "learner_lag_blocks", "Signals blocks not learned yet.")
-        self._snapshots = _histogram(registry, "snapshot_seconds", "Writing a snapshot.", WAIT_SECONDS)
-        self._snapshot_size = _gauge(registry, "snapshot_bytes", "Size of the newest snapshot.")
-        self._unwritten = _counter(registry, "failed_snapshots", "Snapshots that could not be written.")
+        self._rows = counter(registry, "learned_rows", "Rows of the signals log that the folds took.")
+        self._learning = histogram(registry, "learn_slice_seconds", "One slice of learning.", WORK_SECONDS)
+        self._offset = gauge(registry, "learned_offset", "Offset of the signals log that is learned.")
+        self._lag = gauge(registry, "learner_lag_blocks", "Signals blocks not learned yet.")
+        self._snapshots = histogram(registry, "snapshot_seconds", "Writing a snapshot.", WAIT_SECONDS)
+        self._snapshot_size = gauge(registry, "snapshot_bytes", "Size of the newest snapshot.")
+        self._unwritten = counter(registry, "failed_snapshots", "Snapshots that could not be written.")
 
-        self._publishing = _histogram(
+        self._publishing = histogram(
             registry, "models_publish_seconds", "Publishing a version of the models.", WAIT_SECONDS
         )
-        self._published = _gauge(registry, "models_bytes", "Size of the newest version published.")
-        self._adopting = _histogram(
+        self._published = gauge(registry, "models_bytes", "Size of the newest version published.")
+        self._adopting = histogram(
             registry, "models_adopt_seconds", "Taking a published version over.", WORK_SECONDS
         )
-        self._adopted = _gauge(registry, "models_offset", "Offset of the signals log in the models in use.")
-        self._age = _gauge(registry, "models_age_seconds", "Since the models in use were published.")
+        self._adopted = gauge(registry, "models_offset", "Offset of the signals log in the models in use.")
+        self._age = gauge(registry, "models_age_seconds", "Since the models in use were published.")
         place = ["topic", "partition"]
-        self._behind = _gauge(registry, "consumer_lag_records", "Records that are not done yet.", place)
-        self._stuck = _gauge(
+        self._behind = gauge(registry, "consumer_lag_records", "Records that are not done yet.", place)
+        self._stuck = gauge(
             registry, "partition_stuck_seconds", "How long a partition stands while its log grows.", place
         )
         for rung in RUNGS:
@@ -318,14 +314,14 @@ class EncoderMetrics:
     """Counts what ``workers.encoder.observer.EncoderObserver`` tells."""
 
     def __init__(self, registry: CollectorRegistry) -> None:
-        self._texts = _counter(registry, "encoder_texts", "Texts encoded.")
-        self._tokens = _counter(registry, "encoder_tokens", "Tokens of the texts encoded.")
-        self._padded = _counter(registry, "encoder_padded_tokens", "Tokens computed, padding included.")
-        self._seconds = _histogram(registry, "encoder_batch_seconds", "Encoding one batch.", WORK_SECONDS)
-        self._hits = _counter(registry, "encoder_cache_hits", "Vectors that came from a cache.", ["level"])
-        self._joined = _counter(registry, "encoder_joined_texts", "Texts that were in flight already.")
-        self._failed = _counter(registry, "encoder_failed_texts", "Texts that could not be encoded.")
-        self._open = _gauge(registry, "encoder_cache_circuit_open", "1 while Redis is left alone.")
+        self._texts = counter(registry, "encoder_texts", "Texts encoded.")
+        self._tokens = counter(registry, "encoder_tokens", "Tokens of the texts encoded.")
+        self._padded = counter(registry, "encoder_padded_tokens", "Tokens computed, padding included.")
+        self._seconds = histogram(registry, "encoder_batch_seconds", "Encoding one batch.", WORK_SECONDS)
+        self._hits = counter(registry, "encoder_cache_hits", "Vectors that came from a cache.", ["level"])
+        self._joined = counter(registry, "encoder_joined_texts", "Texts that were in flight already.")
+        self._failed = counter(registry, "encoder_failed_texts", "Texts that could not be encoded.")
+        self._open = gauge(registry, "encoder_cache_circuit_open", "1 while Redis is left alone.")
 
     def batch_encoded(self, texts: int, tokens: int, padded: int, seconds: float) -> None:
         """A batch left the encoder."""
@@ -360,12 +356,12 @@ class EncodeMetrics:
     """Counts what ``streams.encode.EncodeObserver`` tells."""
 
     def __init__(self, registry: CollectorRegistry) -> None:
-        self._embeddings = _counter(registry, "encode_embeddings", "Vectors of items sent.")
-        self._unchanged = _counter(
+        self._embeddings = counter(registry, "encode_embeddings", "Vectors of items sent.")
+        self._unchanged = counter(
             registry, "encode_unchanged_items", "Updates of items that left their text."
         )
-        self._tombstones = _counter(registry, "encode_tombstones", "Items delisted, or left without a text.")
-        self._refused = _counter(registry, "encode_refused_items", "Items that cannot be read or encoded.")
+        self._tombstones = counter(registry, "encode_tombstones", "Items delisted, or left without a text.")
+        self._refused = counter(registry, "encode_refused_items", "Items that cannot be read or encoded.")
 
     def embedding_published(self) -> None:
         """A vector was sent."""
@@ -390,10 +386,10 @@ class ViewMetrics(Beats):
 
     def __init__(self, registry: CollectorRegistry, beats: HeartbeatAges) -> None:
         self._beats = beats
-        self._stored = _counter(registry, "redis_view_lists", "Lists written to the Redis view.")
-        self._refused = _counter(registry, "redis_view_unreadable_lists", "Lists that could not be read.")
-        self._lost = _counter(registry, "redis_view_losses", "Times that Redis had lost the view.")
-        self._failed = _counter(registry, "redis_view_failures", "Times that Redis did not answer.")
+        self._stored = counter(registry, "redis_view_lists", "Lists written to the Redis view.")
+        self._refused = counter(registry, "redis_view_unreadable_lists", "Lists that could not be read.")
+        self._lost = counter(registry, "redis_view_losses", "Times that Redis had lost the view.")
+        self._failed = counter(registry, "redis_view_failures", "Times that Redis did not answer.")
 
     def lists_stored(self, lists: int) -> None:
         """Lists were written."""
@@ -416,35 +412,35 @@ class ViewMetrics(Beats):
 class ApiMetrics(Beats):
     """Counts what ``deploy.api.observer.ApiObserver`` tells."""
 
-    def __init__(self, registry: CollectorRegistry, causal: "CausalGauges", beats: HeartbeatAges) -> None:
+    def __init__(self, registry: CollectorRegistry, causal: CausalGauges, beats: HeartbeatAges) -> None:
         self._beats = beats
-        self._http = _histogram(
+        self._http = histogram(
             registry, "http_request_seconds", "Answering HTTP requests.", HTTP_SECONDS, ["route", "status"]
         )
-        self._events = _counter(registry, "seen_events", "Events read back from the log.", ["kind"])
-        self._lists = _counter(registry, "seen_lists", "Lists read from recommendations.", ["rung", "arm"])
-        self._degraded = _counter(
+        self._events = counter(registry, "seen_events", "Events read back from the log.", ["kind"])
+        self._lists = counter(registry, "seen_lists", "Lists read from recommendations.", ["rung", "arm"])
+        self._degraded = counter(
             registry,
             "answered_lower_lists",
             "Requests answered from a lower rung.",
             ["rung", "cause"],
         )
-        self._latency = _histogram(
+        self._latency = histogram(
             registry, "seen_event_to_recommendation_seconds", "Event to list, by record times.", LIST_SECONDS
         )
-        self._unreadable = _counter(
+        self._unreadable = counter(
             registry, "unreadable_records", "Records passed over by the view.", ["topic"]
         )
-        self._unstored = _counter(
+        self._unstored = counter(
             registry, "stored_list_failures", "Times that the API found no Redis to look a list up in."
         )
-        self._viewers = _gauge(registry, "page_viewers", "Live pages that are open.")
-        self._ndcg = _gauge(registry, "component_ndcg_ratio", "Live prequential NDCG@10.", ["component"])
-        self._overlap = _gauge(
+        self._viewers = gauge(registry, "page_viewers", "Live pages that are open.")
+        self._ndcg = gauge(registry, "component_ndcg_ratio", "Live prequential NDCG@10.", ["component"])
+        self._overlap = gauge(
             registry, "component_overlap_ratio", "Live overlap with other components' lists.", ["component"]
         )
-        self._agreement = _gauge(registry, "agreement_ratio", "Live overlap, mean over the components.")
-        self._drift = _counter(registry, "drift", "Changes of level that adaptive windows found.", ["stream"])
+        self._agreement = gauge(registry, "agreement_ratio", "Live overlap, mean over the components.")
+        self._drift = counter(registry, "drift", "Changes of level that adaptive windows found.", ["stream"])
         self._causal = causal
 
     def on_response(self, route: str, status: int, seconds: float) -> None:
@@ -505,14 +501,14 @@ class ApiMetrics(Beats):
 class AuditMetrics(Beats):
     """Counts what ``streams.auditor.AuditObserver`` tells."""
 
-    def __init__(self, registry: CollectorRegistry, causal: "CausalGauges", beats: HeartbeatAges) -> None:
+    def __init__(self, registry: CollectorRegistry, causal: CausalGauges, beats: HeartbeatAges) -> None:
         self._beats = beats
-        self._rows = _counter(registry, "audited_rows", "Exposures and rewards that the auditor counted.")
-        self._lag = _gauge(registry, "audit_lag_blocks", "Signals blocks that are not audited yet.")
-        self._corrupt = _counter(registry, "audit_corrupt_records", "Records of signals that are no blocks.")
-        self._switches = _counter(registry, "audit_switches", "Orders to serve the safe policy.")
-        self._refused = _counter(registry, "audit_refused_snapshots", "Snapshots that could not be used.")
-        self._unwritten = _counter(registry, "audit_failed_snapshots", "Snapshots that could not be written.")
+        self._rows = counter(registry, "audited_rows", "Exposures and rewards that the auditor counted.")
+        self._lag = gauge(registry, "audit_lag_blocks", "Signals blocks that are not audited yet.")
+        self._corrupt = counter(registry, "audit_corrupt_records", "Records of signals that are no blocks.")
+        self._switches = counter(registry, "audit_switches", "Orders to serve the safe policy.")
+        self._refused = counter(registry, "audit_refused_snapshots", "Snapshots that could not be used.")
+        self._unwritten = counter(registry, "audit_failed_snapshots", "Snapshots that could not be written.")
         self._causal = causal
 
     def on_folded(self, rows: int, lag: int) -> None:
@@ -543,59 +539,3 @@ class AuditMetrics(Beats):
         """A snapshot could not be written."""
         del reason
         self._unwritten.inc()
-
-
-class CausalGauges:
-    """The causal strip as gauges: the newest report of each metric."""
-
-    def __init__(self, registry: CollectorRegistry) -> None:
-        labels = ["experiment", "metric"]
-        self._lift = _gauge(registry, "causal_lift_ratio", "Relative lift; absent if withheld.", labels)
-        self._lower = _gauge(registry, "causal_lift_lower_ratio", "Lower end of the lift's interval.", labels)
-        self._upper = _gauge(registry, "causal_lift_upper_ratio", "Upper end of the lift's interval.", labels)
-        self._down = _gauge(registry, "causal_log_e_down", "Log e-value against 'not worse'.", labels)
-        self._up = _gauge(registry, "causal_log_e_up", "Log e-value against 'not better'.", labels)
-        self._srm = _gauge(registry, "causal_log_e_srm", "Log e-value against the configured split.", labels)
-        self._gates = _gauge(
-            registry, "causal_failed_gates", "Gates that forbid to publish a figure.", labels
-        )
-        self._persons = _gauge(registry, "causal_persons", "Persons exposed.", [*labels, "arm"])
-        self._epoch = _gauge(registry, "causal_policy_epoch", "Policy epoch that was checked.", labels)
-
-    def set(self, report: CausalReport) -> None:
-        """Show this report; a figure that a gate withholds is taken away, not left standing."""
-        labels = (report.experiment, report.metric)
-        for gauge, value in (
-            (self._lift, report.estimate),
-            (self._lower, report.lower),
-            (self._upper, report.upper),
-        ):
-            if value is not None:
-                gauge.labels(*labels).set(value)
-            elif labels in gauge._metrics:  # noqa: SLF001  remove() of an absent child raises
-                gauge.remove(*labels)
-        self._down.labels(*labels).set(report.log_e_down)
-        self._up.labels(*labels).set(report.log_e_up)
-        self._srm.labels(*labels).set(report.log_e_srm)
-        self._gates.labels(*labels).set(sum(not gate.passed for gate in report.gates))
-        self._persons.labels(*labels, "treatment").set(report.n_treatment)
-        self._persons.labels(*labels, "holdout").set(report.n_holdout)
-        self._epoch.labels(*labels).set(report.epoch)
-
-
-def _counter(registry: CollectorRegistry, name: str, help: str, labels: Sequence[str] = ()) -> Counter:  # noqa: A002
-    return Counter(name, help, labels, namespace="streamwise", registry=registry)
-
-
-def _gauge(registry: CollectorRegistry, name: str, help: str, labels: Sequence[str] = ()) -> Gauge:  # noqa: A002
-    return Gauge(name, help, labels, namespace="streamwise", registry=registry)
-
-
-def _histogram(
-    registry: CollectorRegistry,
-    name: str,
-    help: str,  # noqa: A002
-    buckets: Sequence[float],
-    labels: Sequence[str] = (),
-) -> Histogram:
-    return Histogram(name, help, labels, namespace="streamwise", registry=registry, buckets=buckets)
