@@ -294,6 +294,7 @@ class Learner:
                 self._observer.on_heartbeat("learner", self._tail.events, block.cover.partition, block.beat)
         self._folded += len(located.data)
         self.next_offset = located.offset + 1
+        self._observer.on_learner_lag(self.lag)
 
     def _adapt(self, seconds: float) -> None:
         """Slices that take about ``slice_ms`` of this thread's own time.

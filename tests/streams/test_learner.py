@@ -208,6 +208,38 @@ def standing(go: threading.Event, fold):
     return lambda self, located: go.wait(60) and fold(self, located)
 
 
+class Busy(Log):
+    """A log that gives one run, and has not been silent for a second since."""
+
+    async def blocks(self):
+        self.end = len(self._blocks)
+        yield [Located(n, encode_block(block)) for n, block in enumerate(self._blocks)]
+        await asyncio.Event().wait()
+
+
+class Lags(NullObserver):
+    """Remembers how far behind the learner says it is."""
+
+    def __init__(self) -> None:
+        self.seen: list[int] = []
+
+    def on_learner_lag(self, blocks: int) -> None:
+        self.seen.append(blocks)
+
+
+async def test_the_lag_falls_as_blocks_are_folded(tmp_path):
+    """Not only when the log is silent: on a busy one it would never be seen at nothing."""
+    lags = Lags()
+    settings = LearnerSettings(directory=str(tmp_path), snapshot_seconds=600.0)
+    snapshots = Snapshots(tmp_path, "shop")
+    learner = Learner(Engine(EngineSettings()), Turn(), Busy(blocks_of(3, 30)), snapshots, settings, lags)
+    learner.next_offset = 0
+    running = asyncio.create_task(learner.run())
+    await eventually(lambda: lags.seen[-1:] == [0])
+    running.cancel()
+    await asyncio.gather(running, return_exceptions=True)
+
+
 class Delayed:
     """An engine whose every piece takes long, and none of the time is its own."""
 
