@@ -145,8 +145,8 @@ def _lost(error: Any) -> IncarnationError:
     found = error.args[0] if error.args else {}
     where = ", ".join(f"{tp.topic}/{tp.partition}: read up to {at}" for tp, at in dict(found).items())
     return IncarnationError(
-        f"{where or error!r}, which the log does not hold: its tail was lost, it was recreated, or unread "
-        "records were deleted: start again, which names the remedy"
+        f"{where or repr(error)}, which the log does not hold: its tail was lost, it was recreated, or "
+        "unread records were deleted: start again, which names the remedy"
     )
 
 
