@@ -4,7 +4,7 @@ import json
 import sys
 import threading
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from http.client import HTTPConnection, HTTPException
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
@@ -13,6 +13,7 @@ import msgspec
 from typing_extensions import override  # an aiokafka requirement; typing has it from 3.12
 
 from schemas.errors import UnavailableError
+from schemas.settings import ApiSettings
 
 Check = Callable[[], str | None]
 """Returns None when all is well, else the reason why not, in plain words."""
@@ -64,6 +65,15 @@ class Health:
         return Readiness(
             ready=not any(reasons.values()), checks={name: why or "ok" for name, why in shown.items()}
         )
+
+
+def operations(
+    api: ApiSettings, health: Health, metrics: Callable[[], Answer]
+) -> AbstractContextManager[object]:
+    """``operations_server`` where ``api.metrics_port`` says; nothing when that is 0."""
+    if not api.metrics_port:
+        return nullcontext()
+    return operations_server(api.host, api.metrics_port, health, metrics)
 
 
 @contextmanager

@@ -60,12 +60,13 @@ def is_echo(batch: RecordBatch) -> bool:
 
 
 class Delivered(NamedTuple):
-    """A run, how to acknowledge it, when it came, ms, and the bytes that it takes."""
+    """A run, how to acknowledge it, when it came, ms, the bytes that it takes, and ``is_echo`` of it."""
 
     batch: RecordBatch
     acknowledge: Callable[[], None]
     came: float
     size: int
+    echo: bool
 
 
 class Cut(NamedTuple):
@@ -129,7 +130,7 @@ class Partition:
     async def take(self, delivered: Delivered) -> None:
         """Queue a run; waits only while 64 runs or 16 MiB are waiting."""
         await self._runs.put(delivered)
-        if len(self._runs) > MAX_RUNS // 2 or not is_echo(delivered.batch):
+        if len(self._runs) > MAX_RUNS // 2 or not delivered.echo:
             self._news.set()
 
     def published(self, trigger_id: str) -> None:
@@ -157,7 +158,7 @@ class Partition:
         while self.owned():
             delivered = await self._runs.get()
             self._heard = perf_counter()
-            if is_echo(delivered.batch):
+            if delivered.echo:
                 await self._news_within(ECHO_SECONDS)
             await self._tools.queue.room()
             await self._tools.letters.room()

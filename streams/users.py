@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterable
 
 from models.requests import ListRequest
 from schemas.errors import UnavailableError
-from streams.partition import Delivered, Partition, Tools
+from streams.partition import Delivered, Partition, Tools, is_echo
 from streams.tasks import Tasks
 from streams.transport import RecordBatch, size_of
 from streams.triggers import Trigger
@@ -77,7 +77,9 @@ class Users:
         partition = self._partitions.get(batch.partition)
         if partition is None:  # acknowledged by nobody, it would hold its partition back for ever
             raise UnavailableError(f"{batch.topic}/{batch.partition}: delivered, but not assigned")
-        await partition.take(Delivered(batch, acknowledge, self._tools().clock(), size_of(batch)))
+        await partition.take(
+            Delivered(batch, acknowledge, self._tools().clock(), size_of(batch), is_echo(batch))
+        )
 
     def request(self, trigger: Trigger) -> ListRequest | None:
         """What the engine needs for a list; None when the partition is not ours any more."""

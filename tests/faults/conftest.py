@@ -9,8 +9,10 @@ from time import monotonic
 
 import pytest
 
+from schemas.settings import Settings
 from tests.faults.cluster import Cluster
 from tests.faults.report import VARIABLE, note
+from tests.faults.worker import Worker
 
 STARTED = monotonic()
 
@@ -82,3 +84,12 @@ def one(kafka_home: Path, tmp_path: Path) -> Iterator[Cluster]:
     """One broker of this test's own, behind a proxy."""
     with Cluster(kafka_home, tmp_path / "one", cluster_port(1), brokers=1) as cluster:
         yield cluster
+
+
+@pytest.fixture
+def worker(settings: Settings, tmp_path: Path) -> Iterator[Worker]:
+    """A worker of the test's own ``settings``; whatever becomes of the test, it is dead afterwards."""
+    made = Worker(settings, tmp_path / "worker")
+    yield made
+    if made.runs:
+        made.kill()

@@ -2,7 +2,6 @@
 
 import asyncio
 import resource
-from collections.abc import Iterator
 from pathlib import Path
 
 import msgspec
@@ -29,14 +28,6 @@ async def settings(kafka: str, tmp_path: Path) -> Settings:
     plain = await deployment(KafkaSettings(bootstrap=kafka, session_seconds=6.0), tmp_path)
     learner = msgspec.structs.replace(plain.learner, snapshot_seconds=0.5)
     return msgspec.structs.replace(plain, learner=learner, api=ApiSettings(metrics_port=free_port()))
-
-
-@pytest.fixture
-def worker(settings: Settings, tmp_path: Path) -> Iterator[Worker]:
-    made = Worker(settings, tmp_path / "worker")
-    yield made
-    if made.runs:
-        made.kill()
 
 
 def fill_the_disk(worker: Worker, room: int) -> None:

@@ -1,7 +1,6 @@
 """A hot person, a burst of ten times the load and floods of poison: nothing is lost and memory is bounded."""
 
 import asyncio
-from collections.abc import Iterator
 from pathlib import Path
 from time import monotonic
 
@@ -31,14 +30,6 @@ JUNK = (b"", b"\xff\xfe\x00", b'{"type":"click"', b'{"type":"unheard of","user_i
 async def settings(kafka: str, tmp_path: Path) -> Settings:
     plain = await deployment(KafkaSettings(bootstrap=kafka, session_seconds=6.0), tmp_path)
     return msgspec.structs.replace(plain, api=ApiSettings(metrics_port=free_port()))
-
-
-@pytest.fixture
-def worker(settings: Settings, tmp_path: Path) -> Iterator[Worker]:
-    made = Worker(settings, tmp_path / "worker")
-    yield made
-    if made.runs:
-        made.kill()
 
 
 async def weigh(worker: Worker, seen: list[int]) -> None:

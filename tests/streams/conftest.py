@@ -1,5 +1,6 @@
 """Brokers of the stream tests, and a namespace of its own for each test."""
 
+import gc
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -59,3 +60,10 @@ async def deployment(any_broker: KafkaSettings, tmp_path: Path) -> Settings:
     settings = deployment_on(any_broker, tmp_path)
     await provision(settings)
     return settings
+
+
+@pytest.fixture
+def collected() -> Iterator[None]:
+    """Sockets of workers that are made to fail are collected here, not in somebody else's test."""
+    yield
+    gc.collect()

@@ -1,7 +1,6 @@
 """A deployment that is backed up while it works and restored elsewhere has been cut at one point."""
 
 import asyncio
-import gc
 
 import msgspec
 import pytest
@@ -23,14 +22,11 @@ from tests.streams.clients.room import eventually, read, write
 from tests.streams.test_repartition import compare_with_plain, learned, shopping, shown_for
 from tests.streams.test_worker import ask, worker
 
-pytestmark = [pytest.mark.kafka, pytest.mark.filterwarnings("ignore::ResourceWarning")]
-
-
-@pytest.fixture(autouse=True)
-def _collected():
-    """Sockets of workers that are made to fail are collected here, not in somebody else's test."""
-    yield
-    gc.collect()
+pytestmark = [
+    pytest.mark.kafka,
+    pytest.mark.usefixtures("collected"),
+    pytest.mark.filterwarnings("ignore::ResourceWarning"),
+]
 
 
 @pytest.fixture

@@ -1,7 +1,6 @@
 """Another number of partitions: everybody is who they were, and nothing is counted or answered twice."""
 
 import asyncio
-import gc
 
 import msgspec
 import pytest
@@ -28,14 +27,11 @@ from tests.models.users.plain import PlainShard
 from tests.streams.clients.room import eventually, read, write
 from tests.streams.test_worker import ask, click, furnish, worker
 
-pytestmark = [pytest.mark.kafka, pytest.mark.filterwarnings("ignore::ResourceWarning")]
-
-
-@pytest.fixture(autouse=True)
-def _collected():
-    """Sockets of workers that are made to fail are collected here, not in somebody else's test."""
-    yield
-    gc.collect()
+pytestmark = [
+    pytest.mark.kafka,
+    pytest.mark.usefixtures("collected"),
+    pytest.mark.filterwarnings("ignore::ResourceWarning"),
+]
 
 
 @pytest.fixture

@@ -1,7 +1,6 @@
 """The event process on a real broker: what goes in comes out once, and bad input harms nobody."""
 
 import asyncio
-import gc
 import time
 from contextlib import asynccontextmanager
 
@@ -35,15 +34,11 @@ from tests.streams.conftest import deployment_on
 from tests.workers.encoder.letters import LetterEncoder
 from workers.encoder.pool import EncoderPool
 
-pytestmark = pytest.mark.filterwarnings("ignore::ResourceWarning")
+pytestmark = [
+    pytest.mark.usefixtures("collected"),
+    pytest.mark.filterwarnings("ignore::ResourceWarning"),
+]
 """A worker that is made to fail leaves sockets that aiokafka closes when they are collected."""
-
-
-@pytest.fixture(autouse=True)
-def _collected():
-    """Collect them here, where it is expected, and not in somebody else's test."""
-    yield
-    gc.collect()
 
 
 async def eventually(check):

@@ -1,7 +1,6 @@
 """``streamwise audit``: checks the running experiment, reports, and rolls a harmful policy back."""
 
 import asyncio
-from contextlib import ExitStack
 from math import log
 
 import click
@@ -10,7 +9,7 @@ from typing_extensions import override  # an aiokafka requirement; typing has it
 
 from deploy.cli.options import as_json, dry_run, with_settings
 from deploy.cli.output import print_json
-from deploy.health import Health, operations_server
+from deploy.health import Health, operations
 from deploy.metrics import AuditMetrics, Metrics
 from deploy.signals import stop_on_signals
 from deploy.watchdog import watched
@@ -101,10 +100,7 @@ def command(settings: Settings, *, once: bool, dry_run: bool, as_json: bool) -> 
     printer = Printer(metrics.audit, as_json=as_json)
     auditor = Auditor(settings, observer=printer, dry_run=dry_run)
     health = Health({"log": printer.reading})
-    with ExitStack() as stack:
-        if settings.api.metrics_port:
-            host, port = settings.api.host, settings.api.metrics_port
-            stack.enter_context(operations_server(host, port, health, metrics.render))
+    with operations(settings.api, health, metrics.render):
         asyncio.run(_until_stopped(auditor, settings, health, metrics, dry_run=dry_run))
 
 

@@ -10,7 +10,7 @@ import click
 from deploy.cli.options import as_json, with_settings
 from deploy.cli.output import print_json
 from deploy.encoding import encoder_pool
-from deploy.health import Health, operations_server
+from deploy.health import Health, operations
 from deploy.metrics import Metrics
 from deploy.signals import stop_on_signals
 from deploy.watchdog import watched
@@ -30,9 +30,7 @@ def command(settings: Settings, *, as_json: bool) -> None:
     metrics, loaded = Metrics(), Event()
     health = Health({"encoder": lambda: None if loaded.is_set() else "the model is being loaded"})
     with ExitStack() as stack:
-        if settings.api.metrics_port:
-            serve = operations_server(settings.api.host, settings.api.metrics_port, health, metrics.render)
-            stack.enter_context(serve)
+        stack.enter_context(operations(settings.api, health, metrics.render))
         pool = stack.enter_context(encoder_pool(settings, metrics.encoder))
         if not as_json:
             click.echo(f"encoder ready: {describe(pool)}", err=True)

@@ -1,25 +1,18 @@
 """``streamwise learn``: learns once for all event processes of this host that run with --learner shared."""
 
 import asyncio
-import gc
-from contextlib import ExitStack
 
 import click
 
 from deploy.cli.options import as_json, with_settings
 from deploy.cli.output import print_json, quiet
-from deploy.cli.verbs.stream import compiled
-from deploy.health import operations_server
 from deploy.kernels import Kernels
 from deploy.metrics import Metrics
 from deploy.readiness import of_learner
-from deploy.signals import stop_on_signals
-from deploy.watchdog import watched
+from deploy.starting import operated, prepared
 from models.engine import Engine
 from schemas.settings import Settings
 from streams.learning import Learning
-from streams.provision import provision
-from streams.tasks import unless
 
 
 @click.command("learn")
@@ -44,15 +37,9 @@ async def work(settings: Settings, metrics: Metrics, *, as_json: bool) -> None:
     learning = Learning(settings, Engine.of(settings), observer=metrics.stream)
     kernels = Kernels()
     health = of_learner(learning, kernels)
-    with ExitStack() as stack:
-        if settings.api.metrics_port:
-            serving = operations_server(settings.api.host, settings.api.metrics_port, health, metrics.render)
-            stack.enter_context(serving)
-        stack.enter_context(watched(settings.health, health, metrics.process))
-        stop = stack.enter_context(stop_on_signals())
-        if not await compiled(kernels, stop, metrics) or not await unless(stop, provision(settings)):
+    with operated(settings, health, metrics) as stop:
+        if not await prepared(settings, kernels, stop, metrics):
             return
-        gc.freeze()  # as in an event process
 
         def say() -> None:
             for reason in learning.refused_snapshots:

@@ -2,13 +2,12 @@
 
 import asyncio
 import time
-from contextlib import ExitStack
 
 import click
 
 from deploy.cli.options import as_json, with_settings
 from deploy.cli.output import print_json
-from deploy.health import Health, operations_server
+from deploy.health import Health, operations
 from deploy.metrics import Metrics
 from deploy.signals import stop_on_signals
 from deploy.watchdog import watched
@@ -28,10 +27,7 @@ def command(settings: Settings, *, as_json: bool) -> None:
     if not settings.redis.url:
         raise SettingsError("redis.url: '': the view needs a Redis: set it to redis://host:port/0")
     metrics, health = Metrics(), Health()
-    with ExitStack() as stack:
-        if settings.api.metrics_port:
-            serve = operations_server(settings.api.host, settings.api.metrics_port, health, metrics.render)
-            stack.enter_context(serve)
+    with operations(settings.api, health, metrics.render):
         asyncio.run(keep(settings, health, metrics))
     stored = int(metrics.registry.get_sample_value("streamwise_redis_view_lists_total") or 0)
     if as_json:
