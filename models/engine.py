@@ -36,7 +36,7 @@ from models.policy.safe import SafePopularity, safe_lists
 from models.policy.view import PolicyState, PolicyView
 from models.probing import ProbeBudget, with_probes
 from models.related import by_factors, check_length, neighbours, only_had, trends, unknown
-from models.requests import ListRequest, contexts_of
+from models.requests import Batch, ListRequest, contexts_of
 from models.scoring import Bool, Scorer
 from models.users.applied import Applied
 from models.users.shard import UserShard
@@ -55,7 +55,7 @@ from schemas.settings import (
     Settings,
     UserSettings,
 )
-from schemas.signals import Arm, Float64, Int32, Int64, SignalBlock
+from schemas.signals import Float64, Int32, Int64, SignalBlock
 from schemas.snapshots import Buffer, pack, unpack_parts
 
 __all__ = ["Engine", "ListRequest"]
@@ -208,25 +208,34 @@ class Engine:
         explain
             Name the past items behind each choice.
         """
+        return self.draw(Batch.of(shard_requests, now), seed=seed, rung=rung, cause=cause, explain=explain)
+
+    def draw(
+        self,
+        batch: Batch,
+        *,
+        seed: int,
+        rung: Rung = Rung.FULL,
+        cause: Cause | None = None,
+        explain: bool = True,
+    ) -> list[Decision]:
+        """``recommend`` without user state: events may be applied on another thread meanwhile."""
         view = self.policy.view
-        arms = [r.shard.arm_of(r.user_id) for r in shard_requests]
         ways = [
             way_of(rung, arm, safe=view.serves_safe(arm), restricted=r.restricted)
-            for arm, r in zip(arms, shard_requests, strict=True)
+            for arm, r in zip(batch.arms, batch.requests, strict=True)
         ]
         popular = None
         if any(way not in (FULL, GIVEN) for way in ways):
-            popular = self._popular(view, max(r.k for r in shard_requests))
+            popular = self._popular(view, max(r.k for r in batch.requests))
         if popular is None:
             ways = [FULL if way in (SAFE, GLOBAL, SEGMENT) else way for way in ways]
-        stamp = Stamp(now=now, seed=seed, model=self.model)
-        drawn: list[Decision | None] = [None] * len(shard_requests)
+        stamp = Stamp(now=batch.now, seed=seed, model=self.model)
+        drawn: list[Decision | None] = [None] * len(ways)
         for way in dict.fromkeys(ways):
             at = [n for n, mine in enumerate(ways) if mine is way]
-            some = [shard_requests[n] for n in at]
-            theirs = [arms[n] for n in at]
             marked = replace(stamp, rung=way.rung, cause=cause if way.rung is not Rung.FULL else None)
-            lists = self._draw(view, way, some, theirs, marked, popular, explain=explain)
+            lists = self._draw(view, way, batch.some(at), marked, popular, explain=explain)
             for n, decision in zip(at, lists, strict=True):
                 drawn[n] = decision
         return [d for d in drawn if d is not None]
@@ -235,16 +244,14 @@ class Engine:
         self,
         view: PolicyView,
         way: Way,
-        requests: Sequence[ListRequest],
-        arms: Sequence[Arm],
+        batch: Batch,
         stamp: Stamp,
         popular: tuple[Int32, Float64] | None,
         *,
         explain: bool,
     ) -> list[Decision]:
         """Decisions that are made in one way."""
-        contexts = contexts_of(requests, stamp.now)
-        pool = view.settings.pool
+        requests, arms, contexts, pool = batch.requests, batch.arms, batch.contexts, view.settings.pool
         if way.scores == "safe" and popular is not None:
             served = view.on_safe() if way is GLOBAL else view
             scored = self._safe(requests, contexts, popular, pool)
@@ -252,7 +259,7 @@ class Engine:
                 served, requests, scored, items=self.items, stamp=stamp, shelf=self._shelf(), arms=arms
             )
         if way.scores == "segment":
-            return self._draw_segment(view, requests, arms, stamp, popular, contexts)
+            return self._draw_segment(view, batch, stamp, popular)
         if way is GIVEN:
             scored = self._given(requests, contexts, pool)
             return decide(
@@ -277,13 +284,12 @@ class Engine:
     def _draw_segment(
         self,
         view: PolicyView,
-        requests: Sequence[ListRequest],
-        arms: Sequence[Arm],
+        batch: Batch,
         stamp: Stamp,
         popular: tuple[Int32, Float64] | None,
-        contexts: Contexts,
     ) -> list[Decision]:
         """What is popular in each person's situation; what is popular at all where that is too little."""
+        requests, arms, contexts = batch.requests, batch.arms, batch.contexts
         sizes = len(self.log.items), len(self.items)
         exclude = self._exclude(requests, contexts)
         scored = self.scorer.popular_here(contexts, exclude, sizes, view.settings.pool, self.safe)
@@ -292,9 +298,8 @@ class Engine:
         )
         short = [n for n, d in enumerate(decisions) if len(d.recommendation.items) < requests[n].k]
         if short:
-            some, theirs = [requests[n] for n in short], [arms[n] for n in short]
             lower = replace(stamp, rung=Rung.GLOBAL)
-            made = self._draw(view, GLOBAL, some, theirs, lower, popular, explain=False)
+            made = self._draw(view, GLOBAL, batch.some(short), lower, popular, explain=False)
             for n, decision in zip(short, made, strict=True):
                 decisions[n] = decision
         return decisions

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Sequence
 from itertools import repeat
+from threading import Lock
 
 import numpy as np
 
@@ -16,7 +17,8 @@ class Interner:
     """A growing bijection between ids and slots 1, 2, 3 …; slot 0 means "unknown".
 
     Slots are given in order of first interning and never reused: the same sequence of ids gives the
-    same slots.
+    same slots.  Threads may intern and look up at the same time; what works with packed ids is one
+    thread's.
 
     Examples
     --------
@@ -28,6 +30,7 @@ class Interner:
     """
 
     def __init__(self, ids: Iterable[str] = ()) -> None:
+        self._adding = Lock()
         self._ids: list[str] = [""]
         self._slots: dict[str, int] = {"": UNKNOWN}
         self._packed = PackedIndex()
@@ -44,11 +47,16 @@ class Interner:
     def intern(self, name: str) -> int:
         """The slot of an id, a new one if need be."""
         slot = self._slots.get(name)
-        if slot is None:
-            slot = len(self._ids)
-            self._slots[name] = slot
-            self._ids.append(name)
-        return slot
+        return self._add(name) if slot is None else slot
+
+    def _add(self, name: str) -> int:
+        with self._adding:
+            slot = self._slots.get(name)  # another thread may have been faster
+            if slot is None:
+                slot = len(self._ids)
+                self._ids.append(name)
+                self._slots[name] = slot  # last: who finds a slot finds its id
+            return slot
 
     def intern_many(self, names: Iterable[str]) -> Int32:
         """Slots of many ids, shape (n,)."""

@@ -10,7 +10,7 @@ import numpy.typing as npt
 from models.contexts import Contexts
 from models.users.applied import join_contexts
 from models.users.shard import UserShard
-from schemas.signals import Int64
+from schemas.signals import Arm, Int64
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,11 +57,48 @@ class ListRequest:
         return self.restricted or bool(self.query)
 
 
+@dataclass(frozen=True, slots=True)
+class Batch:
+    """Requests, and all that a list needs of user state: shards may change while it is drawn.
+
+    Attributes
+    ----------
+    arms
+        Everyone's side of the experiment.
+    now
+        Time of the decisions, ms.
+    """
+
+    requests: Sequence[ListRequest]
+    arms: Sequence[Arm]
+    contexts: Contexts
+    now: int
+
+    @classmethod
+    def of(cls, requests: Sequence[ListRequest], now: int) -> "Batch":
+        """As the shards stand."""
+        arms = [r.shard.arm_of(r.user_id) for r in requests]
+        return cls(requests, arms, contexts_of(requests, now), now)
+
+    def some(self, rows: Sequence[int]) -> "Batch":
+        """Some of the requests, in the given order."""
+        if len(rows) == len(self.requests):
+            return self
+        return Batch(
+            [self.requests[n] for n in rows],
+            [self.arms[n] for n in rows],
+            pick(self.contexts, np.array(rows, np.int64)),
+            self.now,
+        )
+
+
 def contexts_of(requests: Sequence[ListRequest], now: int) -> Contexts:
     """Contexts of a batch, in its order; people of one shard are fetched together."""
     groups: dict[int, list[int]] = {}
     for n, request in enumerate(requests):
         groups.setdefault(id(request.shard), []).append(n)
+    if not groups:
+        return Contexts.strangers(np.zeros(0, np.int64))
     if len(groups) == 1:
         return _fetch(requests, now)
     joined = join_contexts([_fetch([requests[n] for n in group], now) for group in groups.values()])

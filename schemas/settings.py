@@ -51,6 +51,9 @@ class KafkaSettings(_Section, frozen=True, kw_only=True):
         else's move; until then nobody serves them.  Empty: others take them over at once.
     fetch_wait_ms
         0 leaves the client's default; brokers that do not wake long polls need about 10.
+    gather_ms
+        While records keep coming, a worker's fetches wait for so long for more of them, which saves
+        much of a busy worker's time; 0: they bring each record at once.
     linger_ms
         How long the client gathers records into one request.
     username, password
@@ -70,6 +73,7 @@ class KafkaSettings(_Section, frozen=True, kw_only=True):
     session_seconds: Annotated[float, Meta(gt=0, le=1800)] = 10.0
     instance: str = ""
     fetch_wait_ms: Annotated[int, Meta(ge=0, le=10_000)] = 0
+    gather_ms: Annotated[int, Meta(ge=0, le=1_000)] = 10
     linger_ms: Annotated[int, Meta(ge=0, le=1_000)] = 2
     username: str | None = None
     password: str | None = None

@@ -93,7 +93,7 @@ class Runtime:
         self.ladder = Ladder(self.overload, self._known)
         self.guardrail: Guardrail | None = None
         path = path_of(settings.learner.directory, settings.kafka.namespace)
-        self.popular = Popular(path, engine, self.turn, self.clock)
+        self.popular = Popular(path, engine, self.turn, self.pace, self.clock)
         self.started = self.draining = False
         self.writers: list[LogWriter] = []
         self.producer: Any = None
@@ -101,7 +101,9 @@ class Runtime:
         self.models: SharedModels | None = None
         if settings.learner.mode == "shared" and "learn" in roles:
             reader = ArenaReader(directory(settings), settings.kafka.namespace)
-            self.models = SharedModels(engine, self.turn, reader, settings.learner, observer, clock)
+            self.models = SharedModels(
+                engine, self.turn, self.pace, reader, settings.learner, observer, clock
+            )
 
     async def start(self) -> None:
         """Check the logs, open the producer, restore the learner, start the tasks."""
@@ -116,11 +118,11 @@ class Runtime:
         if self.settings.health.heartbeat_seconds:
             await self.heart.beat(Heartbeat(0, self.clock()))  # what time is it?
         self.learner = await self._make_learner()
-        self.catalogue = Catalogue(kafka, self.engine, self.turn, lambda: self.overload.vectors)
+        self.catalogue = Catalogue(kafka, self.engine, self.turn, self.pace, lambda: self.overload.vectors)
         if "users" in self.roles:
             deadline = self.settings.lists.deadline_ms
             looks = self.overload.run(lambda: self.queue.waited(self.clock(), deadline), deadline / 1000)
-            self.tasks.start(self.catalogue.run(), self.lists.run(), looks)
+            self.tasks.start(self.catalogue.run(), self.lists.run(), self.lists.run(), looks)
         if "learn" in self.roles:
             self._start_learning()
         self.started = True
@@ -189,7 +191,7 @@ class Runtime:
             settings.lists.max_pending,
             self.users.closed,
             self.observer,
-            pushes=lambda: self.overload.pushes,
+            sheds=lambda push: self.overload.sheds(push.waited(self.clock(), settings.lists.deadline_ms)),
         )
         self.lists = Lists(
             self.engine,
@@ -201,6 +203,7 @@ class Runtime:
             events=self.events,
             recommendations=self.recommendations,
             make_request=self.users.request,
+            still_ours=self.users.holds,
             on_published=self.users.published,
             tasks=self.tasks,
             pace=self.pace,
@@ -257,6 +260,7 @@ class Runtime:
             return
         await self.users.close()
         await self.tasks.cancel()
+        self.pace.close()
         for writer in self.writers:
             await writer.stop()
         await self.producer.stop()
@@ -309,6 +313,7 @@ def create_app(
     app = StreamApp(**faust_options(settings.kafka))
     app.runtime = runtime
     app.fetch_wait_ms = settings.kafka.fetch_wait_ms
+    app.gather_seconds = settings.kafka.gather_ms / 1000
     app.incarnations = runtime.incarnations
     _add_agents(app, runtime)
     _follow_assignments(app, runtime, settings.kafka.topic(Topic.EVENTS))

@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Any, TypeVar
 
 from aiokafka import AIOKafkaConsumer, TopicPartition
@@ -12,6 +13,7 @@ from schemas.topics import Topic, topic_name
 from streams.items import read_embedding, read_item
 from streams.kafka import connect, connection
 from streams.learner import Turn
+from streams.pace import Pace
 from streams.ports import EngineLike
 from streams.transport import Record
 
@@ -37,8 +39,14 @@ class Catalogue:
     """
 
     def __init__(
-        self, kafka: KafkaSettings, engine: EngineLike, turn: Turn, vectors: Callable[[], bool] = lambda: True
+        self,
+        kafka: KafkaSettings,
+        engine: EngineLike,
+        turn: Turn,
+        pace: Pace,
+        vectors: Callable[[], bool] = lambda: True,
     ) -> None:
+        self._pace = pace
         self._vectors = vectors
         self._kafka = kafka
         self._engine = engine
@@ -65,7 +73,7 @@ class Catalogue:
             while True:
                 got = await consumer.getmany(timeout_ms=500, max_records=RECORDS_AT_ONCE)
                 for tp, records in got.items():
-                    takes[tp](records)
+                    await self._pace.aside(partial(takes[tp], records))
                 if not self.caught_up.is_set() and await _all_read(consumer, ends):
                     self.caught_up.set()
                 self._pause(consumer, vectors)

@@ -61,19 +61,24 @@ class Learns(Restores, Protocol):
 
 
 class Turn:
-    """A lock whose event-loop side goes first."""
+    """A lock for which serving goes before learning."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
+        self._counting = threading.Lock()
         self._wanted = 0
 
     @contextmanager
     def first(self) -> Iterator[None]:
-        """The event loop's turn."""
-        self._wanted += 1
+        """A turn of the event loop, or of the kernels' thread that works for it."""
+        self._want(1)
         with self._lock:
-            self._wanted -= 1
+            self._want(-1)
             yield
+
+    def _want(self, more: int) -> None:
+        with self._counting:
+            self._wanted += more
 
     @contextmanager
     def patient(self, pause: threading.Event) -> Iterator[None]:

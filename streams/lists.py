@@ -3,9 +3,11 @@
 import asyncio
 from collections import defaultdict
 from collections.abc import Callable
+from functools import partial
 from time import perf_counter
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
+from models.requests import Batch, ListRequest
 from schemas.events import Decision, encode_decision, encode_list
 from schemas.heartbeats import KEY, Heartbeat
 from schemas.recommendations import Recommendation
@@ -29,7 +31,7 @@ flood them."""
 LAST_SECONDS = 5.0
 """For which what waits is still decided on when the process is told to end; its heir decides on the rest."""
 
-MakeRequest = Callable[[Trigger], Any]
+MakeRequest = Callable[[Trigger], ListRequest | None]
 """The engine's request for a trigger; None when its partition is no longer ours."""
 
 
@@ -37,7 +39,7 @@ class Asked(NamedTuple):
     """A trigger and the engine's request for it."""
 
     trigger: Trigger
-    request: Any
+    request: ListRequest
 
 
 class Made(NamedTuple):
@@ -47,6 +49,13 @@ class Made(NamedTuple):
     encoded: bytes
 
 
+class Drawn(NamedTuple):
+    """A decision, and its list."""
+
+    decision: Decision
+    list: Made
+
+
 class Lists:
     """Scores what the queue holds, and sees each list through to its reader.
 
@@ -54,6 +63,8 @@ class Lists:
     ----------
     make_request
         Joins a trigger with the user state of its partition.
+    still_ours
+        Whether that state is the partition's yet: the group may have rebalanced while a list was drawn.
     on_published
         Called with (partition, trigger id) when a list is acknowledged.
     """
@@ -70,6 +81,7 @@ class Lists:
         events: LogWriter,
         recommendations: LogWriter,
         make_request: MakeRequest,
+        still_ours: Callable[[Trigger, ListRequest], bool],
         on_published: Callable[[int, str], None],
         tasks: Tasks,
         pace: Pace,
@@ -86,6 +98,7 @@ class Lists:
         self._events = events
         self._recommendations = recommendations
         self._make_request = make_request
+        self._still_ours = still_ours
         self._on_published = on_published
         self._tasks = tasks
         self._pace = pace
@@ -93,6 +106,7 @@ class Lists:
         self._clock = clock
         self._crash = crash
         self._batches = 0
+        self._gathered = 0.0
         self._open = 0
         self._ending = False
         self._idle = asyncio.Event()
@@ -100,18 +114,18 @@ class Lists:
 
     async def run(self) -> None:
         """Score batch after batch: the first list after a pause at once, the next ones gathered."""
-        gathered = 0.0
         while True:
             await self._queue.some()
             if len(self._queue) < self._settings.batch:
-                await asyncio.sleep(max(0.0, gathered - perf_counter()))
+                await asyncio.sleep(max(0.0, self._gathered - perf_counter()))
             await self._events.room()
             await self._recommendations.room()
-            async with self._pace.heavy():
-                if self._ending:
-                    return
-                self.decide(self._queue.take(self._settings.batch))
-            gathered = perf_counter() + self._settings.gather_ms / 1000
+            if self._ending:
+                return
+            self._begin()
+            self._gathered = perf_counter() + self._settings.gather_ms / 1000
+            await self.decide()
+            self._end()
             for partition, ts in self._queue.take_beats().items():
                 self._pass_on(Heartbeat(partition, ts))
 
@@ -134,45 +148,50 @@ class Lists:
         self._ending = True
         await self._idle.wait()
 
-    def decide(self, triggers: list[Trigger]) -> None:
+    async def decide(self) -> None:
         """Decide on one batch and send the decisions to their log."""
         now = self._clock()
+        ready = self._ready(self._queue.take(self._settings.batch), now)
+        by_partition: defaultdict[int, list[Drawn]] = defaultdict(list)
+        for step, (asked, batch) in ready.items():
+            self._batches += 1
+            drawn, seconds = await self._pace.aside(partial(self._draw, step, batch, self._batches))
+            self._ladder.took(step, seconds)
+            self._observer.on_batch(len(drawn), seconds)
+            for (trigger, request), one in zip(asked, drawn, strict=True):
+                if self._still_ours(trigger, request):
+                    by_partition[trigger.partition].append(one)
+        if not by_partition:
+            return
+        for partition, made in by_partition.items():
+            logged = self._events.put(partition, [_logged(one, now) for one in made])
+            self._start(partition, [one.list for one in made], logged)
+        self._crash(Point.DECISIONS_SENT)
+
+    def _ready(self, triggers: list[Trigger], now: int) -> dict[Step, tuple[list[Asked], Batch]]:
+        """What each rung has to make, with all that it needs of user state."""
         by_step: defaultdict[Step, list[Asked]] = defaultdict(list)
         for trigger in triggers:
             self._overload.note(trigger.waited(now, self._settings.deadline_ms))
             if not self._stale(trigger) and (request := self._make_request(trigger)) is not None:
                 by_step[self._ladder.step(trigger, now)].append(Asked(trigger, request))
-        by_partition: defaultdict[int, list[Decision]] = defaultdict(list)
-        for step, asked in by_step.items():
-            for (trigger, _), decision in zip(asked, self._draw(step, asked, now), strict=True):
-                by_partition[trigger.partition].append(decision)
-        if not by_partition:
-            return
-        for partition, made in by_partition.items():
-            lists = [_encoded(d.recommendation) for d in made]
-            logged = self._events.put(
-                partition, [_logged(d, mine, now) for d, mine in zip(made, lists, strict=True)]
-            )
-            self._start(partition, lists, logged)
-        self._crash(Point.DECISIONS_SENT)
+        return {
+            step: (asked, Batch.of([one.request for one in asked], now)) for step, asked in by_step.items()
+        }
 
-    def _draw(self, step: Step, asked: "list[Asked]", now: int) -> list[Decision]:
-        """Score and draw lists of one rung."""
+    def _draw(self, step: Step, batch: Batch, number: int) -> tuple[list[Drawn], float]:
+        """Score and draw lists of one rung, on the kernels' thread; and how long that took, seconds."""
         started = perf_counter()
-        self._batches += 1
         with self._turn.first():
-            decisions = self._engine.recommend(
-                [one.request for one in asked],
-                now=now,
-                seed=now << 20 | self._batches,
+            decisions = self._engine.draw(
+                batch,
+                seed=batch.now << 20 | number,
                 rung=step[0],
                 cause=step[1],
                 explain=self._overload.explanations,
             )
-        seconds = perf_counter() - started
-        self._ladder.took(step, seconds)
-        self._observer.on_batch(len(decisions), seconds)
-        return decisions
+        drawn = [Drawn(d, _encoded(d.recommendation)) for d in decisions]
+        return drawn, perf_counter() - started
 
     def publish(self, partition: int, found: list[Recommendation]) -> None:
         """Publish decisions that are in the log already, unchanged."""
@@ -181,9 +200,17 @@ class Lists:
         self._start(partition, [_encoded(r) for r in found], done)
 
     def _start(self, partition: int, made: list[Made], logged: "asyncio.Future[None]") -> None:
+        self._begin()
+        self._tasks.start(self._see_through(partition, made, logged))
+
+    def _begin(self) -> None:
         self._open += 1
         self._idle.clear()
-        self._tasks.start(self._see_through(partition, made, logged))
+
+    def _end(self) -> None:
+        self._open -= 1
+        if not self._open:
+            self._idle.set()
 
     async def _see_through(self, partition: int, made: list[Made], logged: "asyncio.Future[None]") -> None:
         await logged
@@ -200,9 +227,7 @@ class Lists:
             for cause in (recommendation.cause, *recommendation.without):
                 if cause is not None:
                     self._observer.on_degraded(recommendation.rung, cause)
-        self._open -= 1
-        if not self._open:
-            self._idle.set()
+        self._end()
 
     def _stale(self, trigger: Trigger) -> bool:
         if trigger.request is not None or self._clock() - trigger.arrived <= STALE_MS:
@@ -216,8 +241,9 @@ def _encoded(recommendation: Recommendation) -> Made:
     return Made(recommendation, encode_list(recommendation))
 
 
-def _logged(decision: Decision, made: Made, now: int) -> Outgoing:
-    return Outgoing(decision.user_id.encode(), encode_decision(decision, made.encoded), timestamp=now)
+def _logged(drawn: Drawn, now: int) -> Outgoing:
+    decision, mine = drawn
+    return Outgoing(decision.user_id.encode(), encode_decision(decision, mine.encoded), timestamp=now)
 
 
 def _published(made: Made, now: int) -> Outgoing:

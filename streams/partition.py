@@ -118,7 +118,9 @@ class Partition:
         self._candidates: dict[int, Trigger] = {}
         self._applied = self._delivered = -1
         self._incarnation = 0
-        self._rows = Rows(number, tools.engine, tools.turn, tools.signals, tools.observer, self._pass_on)
+        self._rows = Rows(
+            number, tools.engine, tools.turn, tools.pace, tools.signals, tools.observer, self._pass_on
+        )
         self._mark = ""
         self._came = 0.0  # when what is being applied came, ms
         self._writing = asyncio.Lock()
@@ -167,11 +169,13 @@ class Partition:
             async with self._still, self._tools.pace.heavy():
                 if self.owned() and self.shard is not None:
                     self._apply(self._take_waiting(delivered), self.shard)
+            if self._rows.enough:
+                await self._rows.append()
 
     async def rows(self) -> None:
         """Append the rows of what was applied, a moment later."""
         await self.ready.wait()
-        await self._rows.run(self.owned, self._tools.pace)
+        await self._rows.run(self.owned)
 
     async def checkpoints(self) -> None:
         """Write a checkpoint at each interval; no two partitions at the same moment of it."""
@@ -217,6 +221,8 @@ class Partition:
         self._candidates = {t.offset: t for t in self._scan.undecided if t.offset > self._applied}
         self._open = {t.trigger_id: t.offset for t in self._undecided}
         self._open |= dict.fromkeys((d.trigger_id for d in self._scan.decided), self._decide_from(restored))
+        if self._scan.superseded:
+            tools.observer.on_shed("superseded", self._scan.superseded)
         if self._scan.decided:
             tools.publish(self.number, self._scan.decided)
         self.ready.set()
@@ -240,9 +246,7 @@ class Partition:
 
     def _blocks_into(self, shard: UserShard, restored: Restored) -> Iterator[int]:
         for _, block in sorted(restored.blocks.items()):
-            with self._tools.turn.first():  # never held while others have their turn
-                number = shard.load_block(block)
-            yield number
+            yield shard.load_block(block)
 
     def _decide_from(self, restored: Restored) -> int:
         return 0 if restored.checkpoint is None else restored.checkpoint.decide_from
@@ -284,8 +288,7 @@ class Partition:
         started = perf_counter()
         events, offsets, times = self._decode(records)
         if events:
-            with self._tools.turn.first():
-                applied = self._tools.engine.apply(shard, events, offsets, broker_ts=times)
+            applied = self._tools.engine.apply(shard, events, offsets, broker_ts=times)
             beat = max((e.beat for e in events if isinstance(e, Tick)), default=0)
             self._rows.add(applied, records[-1].offset, beat)
             self._trigger_lists(applied, offsets, times)
@@ -403,13 +406,9 @@ class Partition:
         return self.owned()
 
     async def _cut(self, shard: UserShard) -> Cut:
-        """A slice at a time, while nothing is applied: what is written is what is held.
-
-        (The learner touches nothing of a shard but the numbering of items, to which it appends: no turn.)
-        """
-        async with self._tools.pace.heavy():
-            if self.owned():
-                self._rows.append()
+        """A slice at a time, while nothing is applied: what is written is what is held."""
+        if self.owned():
+            await self._rows.append()
         dirty = shard.dirty_blocks()
         pace = self._tools.pace
         captured = await pace.sliced(((n, shard.capture_block(n)) for n in dirty), at_once=CUT_SLICES)

@@ -15,6 +15,7 @@ from schemas.errors import SnapshotError
 from schemas.popular import FILE, PopularLists, decode_popular, encode_popular
 from streams.guardrail import Progress
 from streams.learner import Turn
+from streams.pace import Pace
 
 log = logging.getLogger(__name__)
 
@@ -71,8 +72,11 @@ class Popular:
         Whether lists are made from the file now.
     """
 
-    def __init__(self, path: Path, engine: Popularises, turn: Turn, clock: Callable[[], int]) -> None:
+    def __init__(
+        self, path: Path, engine: Popularises, turn: Turn, pace: Pace, clock: Callable[[], int]
+    ) -> None:
         self._path = path
+        self._pace = pace
         self._engine = engine
         self._turn = turn
         self._clock = clock
@@ -92,20 +96,22 @@ class Popular:
             await asyncio.sleep(min(LOOK_SECONDS, seconds))
             waited += min(LOOK_SECONDS, seconds)
             if self.stands_in:
-                self._step_back(learner)
+                await self._step_back(learner)
             elif waited >= seconds:
                 waited = 0.0
                 await self._write()
 
-    def _step_back(self, learner: Progress) -> None:
+    async def _step_back(self, learner: Progress) -> None:
         if learner.next_offset > 0 and learner.lag < CAUGHT_UP_BLOCKS:
-            with self._turn.first():
-                self._engine.fall_back(None)
+            await self._pace.aside(lambda: self._engine.fall_back(None))
             self.stands_in = False
 
-    async def _write(self) -> None:
+    def _popular(self) -> PopularLists:
         with self._turn.first():
-            lists = self._engine.popular(now=self._clock())
+            return self._engine.popular(now=self._clock())
+
+    async def _write(self) -> None:
+        lists = await self._pace.aside(self._popular)
         if not lists.everybody:
             return
         try:

@@ -4,7 +4,7 @@ from collections.abc import Iterable, Sequence
 from typing import Any, Protocol
 
 from models.fold import Lent
-from models.requests import ListRequest
+from models.requests import Batch
 from models.users.applied import Applied
 from models.users.shard import UserShard
 from schemas.catalogue import Item
@@ -38,17 +38,16 @@ class EngineLike(Protocol):
     def learn(self, block: SignalBlock) -> Any:
         """Fold a block."""
 
-    def recommend(
+    def draw(
         self,
-        shard_requests: Sequence[ListRequest],
+        batch: Batch,
         *,
-        now: int,
         seed: int,
         rung: Rung = Rung.FULL,
         cause: Cause | None = None,
         explain: bool = True,
     ) -> list[Decision]:
-        """Lists for many people at once, in their order, on at most this rung."""
+        """Lists for a batch, in its order, on at most this rung; shards may change meanwhile."""
 
     def popular(self, *, now: int) -> PopularLists:
         """What is popular with everybody and in each segment."""

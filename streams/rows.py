@@ -10,7 +10,7 @@ from collections.abc import Callable
 from dataclasses import replace
 
 from models.users.applied import Applied, joined
-from schemas.signals import Cover
+from schemas.signals import Cover, SignalBlock
 from streams.learner import Turn
 from streams.observer import StreamObserver
 from streams.pace import Pace
@@ -47,6 +47,7 @@ class Rows:
         partition: int,
         engine: EngineLike,
         turn: Turn,
+        pace: Pace,
         signals: SignalsWriter,
         observer: StreamObserver,
         on_beat: Callable[[int, int, "asyncio.Future[None]"], None],
@@ -54,6 +55,8 @@ class Rows:
         self._partition = partition
         self._engine = engine
         self._turn = turn
+        self._pace = pace
+        self._in_order = asyncio.Lock()
         self._signals = signals
         self._observer = observer
         self._on_beat = on_beat
@@ -69,33 +72,42 @@ class Rows:
         self._events += len(applied.events)
         self._to, self._beat = to, max(self._beat, beat)
         self._some.set()
-        if self._events >= ENOUGH:
-            self.append()
 
-    def append(self) -> None:
+    @property
+    def enough(self) -> bool:
+        """Whether what was gathered waits for no more."""
+        return self._events >= ENOUGH
+
+    async def append(self) -> None:
         """Append a block of all that was gathered; without rows and heartbeats the next block covers it."""
-        gathered, self._gathered = self._gathered, []
-        if not gathered:
-            return
+        async with self._in_order:
+            gathered, self._gathered = self._gathered, []
+            if gathered:
+                await self._append(gathered)
+
+    async def _append(self, gathered: list[Applied]) -> None:
         beat, self._beat, self._events = self._beat, 0, 0
         self._some.clear()
-        with self._turn.first():
-            block = self._engine.block_of(joined(gathered))
+        to = self._to
+        block = await self._pace.aside(lambda: self._block_of(gathered))
         if not beat and not any(map(len, (block.interactions, block.exposures, block.rewards, block.probes))):
             return
-        cover = Cover(self._partition, gathered[-1].incarnation, self.cover, self._to)
+        cover = Cover(self._partition, gathered[-1].incarnation, self.cover, to)
         landed, size = self._signals.append(replace(block, cover=cover, beat=beat))
         self.landing.append(landed)
-        self.cover = self._to
+        self.cover = to
         self._observer.on_signals(self._partition, size)
         if beat:
-            self._on_beat(beat, self._to, landed)
+            self._on_beat(beat, to, landed)
 
-    async def run(self, owned: Callable[[], bool], pace: Pace) -> None:
+    def _block_of(self, gathered: list[Applied]) -> SignalBlock:
+        with self._turn.first():
+            return self._engine.block_of(joined(gathered))
+
+    async def run(self, owned: Callable[[], bool]) -> None:
         """Append what has gathered, again and again; what is being cut has been appended by its cut."""
         while owned():
             await self._some.wait()
             await asyncio.sleep(GATHER_SECONDS)
-            async with pace.heavy():
-                if owned():
-                    self.append()
+            if owned():
+                await self.append()

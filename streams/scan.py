@@ -41,11 +41,14 @@ class Scan(NamedTuple):
         checkpoint may be repeats, which only the replay can tell.
     decided
         Logged decisions, in log order, first for each trigger.
+    superseded
+        Pushes without a decision for which a later one of the same person stands.
     """
 
     end: int
     undecided: list[Trigger]
     decided: list[Recommendation]
+    superseded: int = 0
 
 
 class Open:
@@ -54,14 +57,18 @@ class Open:
     def __init__(self) -> None:
         self._triggers: dict[tuple[str, str], Trigger] = {}
         self._decided: dict[str, Recommendation] = {}
+        self._superseded: set[str] = set()
 
     def saw_trigger(self, trigger: Trigger) -> None:
         """A trigger; a push replaces the person's former one, a repeat replaces nothing."""
         key = trigger.user_id, trigger.trigger_id if trigger.request else ""
         former = self._triggers.get(key)
         repeat = former is not None and former.trigger_id == trigger.trigger_id
-        if not repeat and trigger.trigger_id not in self._decided:
-            self._triggers[key] = trigger
+        if repeat or trigger.trigger_id in self._decided or trigger.trigger_id in self._superseded:
+            return
+        self._triggers[key] = trigger
+        if former is not None:
+            self._superseded.add(former.trigger_id)
 
     def saw_decision(self, found: Recommendation) -> None:
         """A decision; the first for its trigger counts."""
@@ -74,7 +81,8 @@ class Open:
     def result(self, end: int) -> Scan:
         """What is left at the end."""
         undecided = sorted(self._triggers.values(), key=lambda t: t.offset)
-        return Scan(end, undecided, list(self._decided.values()))
+        superseded = self._superseded - self._decided.keys()
+        return Scan(end, undecided, list(self._decided.values()), len(superseded))
 
 
 async def scan(

@@ -12,6 +12,7 @@ from schemas.settings import LearnerSettings
 from streams.arena import ArenaReader, Current
 from streams.learner import Turn
 from streams.observer import StreamObserver
+from streams.pace import Pace
 
 log = logging.getLogger(__name__)
 
@@ -38,6 +39,7 @@ class SharedModels:
         self,
         engine: Borrows,
         turn: Turn,
+        pace: Pace,
         reader: ArenaReader,
         settings: LearnerSettings,
         observer: StreamObserver,
@@ -45,6 +47,7 @@ class SharedModels:
     ) -> None:
         self._engine = engine
         self._turn = turn
+        self._pace = pace
         self._reader = reader
         self._settings = settings
         self._observer = observer
@@ -70,7 +73,7 @@ class SharedModels:
     async def run(self) -> None:
         """Adopt every new version until cancelled."""
         while True:
-            self.look()
+            await self._pace.aside(self.look)
             if self._former:  # unmapping hundreds of megabytes takes milliseconds, which a thread has
                 await asyncio.to_thread(self._former.clear)
             await asyncio.sleep(LOOK_SECONDS)

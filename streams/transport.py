@@ -37,6 +37,7 @@ from faust.transport.drivers import aiokafka as driver
 from faust.types.tuples import ConsumerMessage
 
 from schemas.errors import IncarnationError
+from streams.fetches import gather
 
 Record = Any
 """An aiokafka ``ConsumerRecord``: ``offset``, ``key``, ``value``, ``timestamp`` (ms), ``headers``."""
@@ -167,7 +168,10 @@ class BatchConsumerThread(driver.AIOKafkaConsumerThread):  # type: ignore[misc]
         meanwhile is seen.
         """
         await super().on_start()
-        self._ensure_consumer()._fetcher._prefetch_backoff = TAKE_SECONDS
+        fetcher = self._ensure_consumer()._fetcher
+        fetcher._prefetch_backoff = TAKE_SECONDS
+        if self.app.gather_seconds and not self.app.fetch_wait_ms:
+            gather(fetcher, self.app.gather_seconds)
 
     async def _fetch_records(self, *args: Any, **options: Any) -> Any:
         """Faust's hook: a log that does not hold our position any more fells the worker.
@@ -377,11 +381,14 @@ class BatchApp(faust.App):  # type: ignore[misc]
     ----------
     fetch_wait_ms
         Longest wait of a fetch; 0 keeps Faust's own.  Only brokers that do not wake long polls need it.
+    gather_seconds
+        How long fetches gather records that keep coming; 0: they do not.
     incarnations
         Life of each (topic, partition) that is not in its first; written beside committed offsets.
     """
 
     fetch_wait_ms: int = 0
+    gather_seconds: float = 0.0
     incarnations: Mapping[tuple[str, int], int] = MappingProxyType({})
 
     def _new_transport(self) -> BatchTransport:

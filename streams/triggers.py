@@ -113,8 +113,8 @@ class TriggerQueue:
         Pushes above either are shed; requests above it make ``room`` wait.
     on_closed
         Called with each trigger that will get no list: superseded or shed.
-    pushes
-        Whether pushes are made at all now; those that wait are shed when their turn comes.
+    sheds
+        Whether a push whose turn comes gets no list, because it has waited for too long.
     """
 
     def __init__(
@@ -124,11 +124,11 @@ class TriggerQueue:
         observer: StreamObserver,
         *,
         max_bytes: int = MAX_BYTES,
-        pushes: Callable[[], bool] = lambda: True,
+        sheds: Callable[[Trigger], bool] = lambda _: False,
     ) -> None:
         self._limit = limit
         self._max_bytes = max_bytes
-        self._pushes = pushes
+        self._sheds = sheds
         self._bytes = 0
         self._on_closed = on_closed
         self._observer = observer
@@ -165,7 +165,7 @@ class TriggerQueue:
                 self._close(former, "superseded")
             return
         full = len(self._pending) >= self._limit or self._bytes >= self._max_bytes
-        if trigger.request is None and (full or not self._pushes()):
+        if trigger.request is None and full:
             self._close(trigger, "overload")
             return
         self._pending[key] = trigger
@@ -178,13 +178,12 @@ class TriggerQueue:
     def take(self, count: int) -> list[Trigger]:
         """Up to ``count`` triggers, the most urgent first."""
         taken: list[Trigger] = []
-        pushes = self._pushes()
         while self._heap and len(taken) < count:
             _, _, key = heapq.heappop(self._heap)
             if (trigger := self._pending.pop(key, None)) is None:
                 continue
             self._bytes -= trigger.size
-            if trigger.request is None and not pushes:
+            if trigger.request is None and self._sheds(trigger):
                 self._close(trigger, "overload")
             else:
                 taken.append(trigger)

@@ -99,6 +99,11 @@ class Users:
             query=asked.query if asked is not None else None,
         )
 
+    def holds(self, trigger: Trigger, request: ListRequest) -> bool:
+        """Whether a request's user state is still that of its partition."""
+        partition = self._partitions.get(trigger.partition)
+        return partition is not None and partition.shard is request.shard
+
     def published(self, partition: int, trigger_id: str) -> None:
         """A list is acknowledged."""
         if (owned := self._partitions.get(partition)) is not None:

@@ -3,7 +3,7 @@
 import asyncio
 import time
 from collections import Counter
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
@@ -12,7 +12,7 @@ import msgspec
 import pytest
 
 from models.engine import Engine
-from models.requests import ListRequest
+from models.requests import Batch
 from schemas.events import Decision
 from schemas.ladder import Rung
 from schemas.recommendations import Recommendation
@@ -36,13 +36,11 @@ BATCH, DEADLINE_MS = 8, 1000.0
 
 
 class Slow(Engine):
-    """Lists take as long on any machine, and the event loop stands meanwhile, as it does for any list."""
+    """Lists take as long on any machine."""
 
-    def recommend(
-        self, requests: Sequence[ListRequest], *, rung: Rung = Rung.FULL, **options: Any
-    ) -> list[Decision]:
-        time.sleep(len(requests) * (LIST_SECONDS if rung is Rung.FULL else CHEAP_SECONDS))
-        return super().recommend(requests, rung=rung, **options)
+    def draw(self, batch: Batch, *, rung: Rung = Rung.FULL, **options: Any) -> list[Decision]:
+        time.sleep(len(batch.requests) * (LIST_SECONDS if rung is Rung.FULL else CHEAP_SECONDS))
+        return super().draw(batch, rung=rung, **options)
 
 
 class Told(NullObserver):

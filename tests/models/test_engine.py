@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 from models.engine import Engine, ListRequest
+from models.requests import Batch
 from schemas.catalogue import Item
 from schemas.embeddings import Embedding
 from schemas.errors import SnapshotError
@@ -73,6 +74,29 @@ def test_batches_equal_single_requests(small_engine):
     for n in range(12):
         mine = together.slot[together.list_start[n] : together.list_start[n + 1]]
         assert engine.items.ids_of(mine.tolist()) == listed(engine, shard, f"u{n}")
+
+
+def test_a_batch_is_drawn_as_the_shards_were(small_engine):
+    """Events that are applied after a batch was made change nothing of its lists."""
+    engine, shard = small_engine
+    requests = [ListRequest(shard=shard, user_id=f"u{n}", k=10, trigger_id=f"t{n}") for n in range(8)]
+    before = engine.recommend(requests, now=NOW, seed=3)
+    batch = Batch.of(requests, NOW)
+    clicks = [Click(event_id=f"x{n}", user_id=f"u{n}", item_id=f"new{n}", ts=NOW) for n in range(8)]
+    offsets = np.arange(8) + shard.applied + 1
+    engine.apply(shard, clicks, offsets, broker_ts=np.full(8, NOW))
+    assert engine.draw(batch, seed=3) == before
+    assert engine.recommend(requests, now=NOW, seed=3) != before
+
+
+def test_some_of_a_batch(small_engine):
+    """Requests, arms and contexts of the rows asked for, in that order."""
+    engine, shard = small_engine
+    requests = [ListRequest(shard=shard, user_id=f"u{n}", k=10, trigger_id=f"t{n}") for n in range(5)]
+    batch = Batch.of(requests, NOW)
+    some, alike = batch.some([3, 1]), Batch.of([requests[3], requests[1]], NOW)
+    assert (some.requests, some.arms) == (alike.requests, alike.arms)
+    assert engine.draw(some, seed=2) == engine.draw(alike, seed=2)
 
 
 def test_snapshot_restores_the_lists(small_engine):

@@ -1,7 +1,7 @@
 """Overload: entered step by step, in the order of what is missed least, left again, without flapping."""
 
 from streams.observer import NullObserver
-from streams.overload import CALM_LOOKS, THRESHOLDS, Level, Overload
+from streams.overload import CALM_LOOKS, FRESH, THRESHOLDS, Level, Overload
 
 
 class Levels(NullObserver):
@@ -61,6 +61,20 @@ def test_pressure_near_the_threshold_keeps_the_level() -> None:
     looks(overload, THRESHOLDS[Level.PUSHES], 2)
     looks(overload, 0.6 * THRESHOLDS[Level.PUSHES], 10 * CALM_LOOKS)
     assert overload.level is Level.PUSHES
+
+
+def test_late_pushes_are_shed_and_fresh_ones_are_made() -> None:
+    """Only while pushed lists are given up at all; and while some are shed it is not calm."""
+    overload = Overload(NullObserver())
+    assert not overload.sheds(1.0)
+    looks(overload, THRESHOLDS[Level.PUSHES], 2)
+    for _ in range(10 * CALM_LOOKS):
+        assert overload.sheds(FRESH)
+        assert not overload.sheds(0.9 * FRESH)
+        overload.look()
+    assert overload.level is Level.PUSHES
+    looks(overload, 0.9 * FRESH, CALM_LOOKS)
+    assert overload.level is Level.VECTORS
 
 
 def test_a_level_that_comes_back_stays_longer_each_time() -> None:

@@ -1,7 +1,10 @@
 """Long work in slices: whole, in order, and with room for others between two slices."""
 
 import asyncio
+import threading
 from collections.abc import Iterator
+
+import pytest
 
 from streams.pace import SLICE_SECONDS, Pace
 
@@ -69,3 +72,52 @@ async def test_slices_may_follow_each_other() -> None:
 async def test_no_work_is_done_at_once() -> None:
     """An empty sweep costs one turn."""
     assert await Pace().sliced(iter(())) == []
+
+
+async def test_the_loop_turns_while_something_is_done_aside() -> None:
+    """It is done on a thread, one after the other, and its errors come back."""
+    pace, started, go = Pace(), threading.Event(), threading.Event()
+    order: list[str] = []
+
+    def long() -> str:
+        started.set()
+        go.wait()
+        order.append("long")
+        return "done"
+
+    def wrong() -> None:
+        order.append("wrong")
+        raise ValueError("wrong")
+
+    first = asyncio.create_task(pace.aside(long))
+    second = asyncio.create_task(pace.aside(wrong))
+    await asyncio.to_thread(started.wait)
+    async with pace.heavy():
+        assert order == []
+    go.set()
+    assert await first == "done"
+    with pytest.raises(ValueError, match="wrong"):
+        await second
+    assert order == ["long", "wrong"]
+    pace.close()
+
+
+async def test_what_was_cancelled_before_it_began_is_not_done() -> None:
+    """What has begun is done to its end, and delays nobody who does not wait for it."""
+    pace, started, go = Pace(), threading.Event(), threading.Event()
+    done: list[str] = []
+
+    def long() -> None:
+        started.set()
+        go.wait()
+        done.append("long")
+
+    tasks = [asyncio.create_task(pace.aside(work)) for work in (long, lambda: done.append("never"))]
+    await asyncio.to_thread(started.wait)
+    for task in tasks:
+        task.cancel()
+    await asyncio.gather(*tasks, return_exceptions=True)
+    go.set()
+    await pace.aside(lambda: done.append("last"))
+    assert done == ["long", "last"]
+    pace.close()

@@ -1,6 +1,7 @@
 """Rows of small runs share a block; nothing is left behind, and covers have no gap."""
 
 import asyncio
+from collections.abc import AsyncIterator
 
 import numpy as np
 import pytest
@@ -38,7 +39,10 @@ class Stream:
         self.engine, self.log, self.beats = Engine(EngineSettings()), Log(), []
         self.shard, self.next = self.engine.open_shard(3), 0
         turn, signals = Turn(), SignalsWriter(self.log)
-        self.rows = Rows(3, self.engine, turn, signals, NullObserver(), lambda *beat: self.beats.append(beat))
+        self.pace = Pace()
+        self.rows = Rows(
+            3, self.engine, turn, self.pace, signals, NullObserver(), lambda *beat: self.beats.append(beat)
+        )
 
     def run(self, count: int, *, poison: int = 0, beat: int = 0) -> None:
         events = [
@@ -51,14 +55,20 @@ class Stream:
         self.rows.add(applied, self.next - 1, beat)
 
 
-async def test_runs_become_one_block() -> None:
-    """Three runs, one block: every row and probe once, and the cover ends where the last run does."""
+@pytest.fixture
+async def stream() -> AsyncIterator[Stream]:
     stream = Stream()
+    yield stream
+    stream.pace.close()
+
+
+async def test_runs_become_one_block(stream) -> None:
+    """Three runs, one block: every row and probe once, and the cover ends where the last run does."""
     for count in (1, 4, 2):
         stream.run(count, poison=1)
     assert stream.log.blocks == []
-    stream.rows.append()
-    stream.rows.append()
+    await stream.rows.append()
+    await stream.rows.append()
     (block,) = stream.log.blocks
     assert block.interactions.offset.tolist() == [0, 2, 3, 4, 5, 7, 8]
     assert block.probes.offset.tolist() == block.interactions.offset.tolist()
@@ -66,32 +76,44 @@ async def test_runs_become_one_block() -> None:
     assert len(stream.rows.landing) == 1
 
 
-async def test_covers_follow_each_other() -> None:
+async def test_covers_follow_each_other(stream) -> None:
     """The next block begins where the last one ended, and names its newest heartbeat."""
-    stream = Stream()
     stream.run(2)
-    stream.rows.append()
+    await stream.rows.append()
     stream.run(1, beat=70)
     stream.run(1, beat=90)
-    stream.rows.append()
+    await stream.rows.append()
     first, second = stream.log.blocks
     assert (second.cover.after, second.cover.to, second.beat) == (first.cover.to, 3, 90)
     assert [beat[:2] for beat in stream.beats] == [(90, 3)]
 
 
-async def test_a_large_run_waits_for_no_other() -> None:
+async def test_a_large_run_waits_for_no_other(stream) -> None:
     """Enough events are a block by themselves."""
-    stream = Stream()
     stream.run(3)
+    assert not stream.rows.enough
     stream.run(ENOUGH)
+    assert stream.rows.enough
+    await stream.rows.append()
+    assert not stream.rows.enough
     assert [len(block.interactions) for block in stream.log.blocks] == [ENOUGH + 3]
 
 
+async def test_blocks_are_appended_in_order(stream) -> None:
+    """While one is made on the thread, another run is gathered and appended too: covers follow each other."""
+    stream.run(40)
+    first = asyncio.create_task(stream.rows.append())
+    await asyncio.sleep(0)
+    stream.run(2)
+    await asyncio.gather(first, stream.rows.append(), stream.rows.append())
+    covers = [(block.cover.after, block.cover.to, len(block.interactions)) for block in stream.log.blocks]
+    assert covers == [(-1, 39, 40), (39, 41, 2)]
+
+
 @pytest.mark.parametrize("count", [1, 40])
-async def test_what_gathers_is_appended_by_itself(count) -> None:
+async def test_what_gathers_is_appended_by_itself(stream, count) -> None:
     """A row waits for others for a moment only."""
-    stream = Stream()
-    task = asyncio.create_task(stream.rows.run(lambda: True, Pace()))
+    task = asyncio.create_task(stream.rows.run(lambda: True))
     stream.run(count)
     await stream.log.some.wait()
     task.cancel()

@@ -49,3 +49,14 @@ def test_a_repeat_of_a_trigger_changes_nothing():
     found.saw_decision(decision("u", "r1"))
     found.saw_trigger(ask("u", "r1", 7))
     assert found.result(9).undecided == []
+
+
+def test_a_push_that_a_later_one_stands_for_is_counted_once():
+    """A repeat of it does not bring it back; with a decision of its own it does not count."""
+    found = Open()
+    for trigger in (push("u", "e1", 1), push("u", "e2", 2), push("u", "e1", 3), push("v", "e3", 4)):
+        found.saw_trigger(trigger)
+    result = found.result(9)
+    assert ([t.trigger_id for t in result.undecided], result.superseded) == (["e2", "e3"], 1)
+    found.saw_decision(decision("u", "e1"))
+    assert found.result(9).superseded == 0

@@ -27,6 +27,7 @@ from streams.arena import ArenaReader, ArenaWriter
 from streams.guardrail import Guardrail
 from streams.learner import Turn
 from streams.observer import NullObserver
+from streams.pace import Pace
 from streams.provision import provision
 from streams.shared import SharedModels
 from tests.streams.clients.room import eventually as soon
@@ -209,7 +210,7 @@ class Borrower:
 def models_in(place: Path, engine: Borrower, clock) -> SharedModels:
     settings = LearnerSettings(max_lag_seconds=5.0, wait_seconds=0.0)
     reader = ArenaReader(place, "shop")
-    return SharedModels(engine, Turn(), reader, settings, NullObserver(), clock)
+    return SharedModels(engine, Turn(), Pace(), reader, settings, NullObserver(), clock)
 
 
 def nothing(rows: int) -> Lent:

@@ -106,20 +106,17 @@ def test_what_waits_is_counted_when_it_is_replaced_or_dropped():
     assert queue.size == 0
 
 
-def test_under_overload_pushes_are_shed_and_requests_are_not():
-    """Those that wait, when their turn comes; new ones at once; afterwards they are made again."""
-    shed, closed, allowed = Shed(), [], [True]
-    queue = TriggerQueue(9, closed.append, shed, pushes=lambda: allowed[0])
+def test_a_push_that_comes_late_is_shed_and_a_request_is_not():
+    """When its turn comes, whoever says so; those behind it are made."""
+    shed, closed, late = Shed(), [], {"e1", "r2"}
+    queue = TriggerQueue(9, closed.append, shed, sheds=lambda push: push.trigger_id in late)
     queue.put(push("u", 1, deadline=1.0))
     queue.put(ask("u", 2, deadline=2.0))
-    allowed[0] = False
-    queue.put(push("v", 3, deadline=0.0))
-    assert [t.trigger_id for t in queue.take(9)] == ["r2"]
-    assert shed.reasons == {"overload": 2}
-    assert {t.trigger_id for t in closed} == {"e1", "e3"}
-    allowed[0] = True
-    queue.put(push("v", 4))
-    assert [t.trigger_id for t in queue.take(9)] == ["e4"]
+    queue.put(push("v", 3, deadline=3.0))
+    assert [t.trigger_id for t in queue.take(9)] == ["r2", "e3"]
+    assert shed.reasons == {"overload": 1}
+    assert [t.trigger_id for t in closed] == ["e1"]
+    assert queue.size == 0
 
 
 def test_the_age_of_what_is_most_urgent():
