@@ -122,7 +122,7 @@ class Runtime:
         if "users" in self.roles:
             deadline = self.settings.lists.deadline_ms
             looks = self.overload.run(lambda: self.queue.waited(self.clock(), deadline), deadline / 1000)
-            self.tasks.start(self.catalogue.run(), self.lists.run(), self.lists.run(), looks)
+            self.tasks.start(self.catalogue.run(), self.lists.run(), looks)
         if "learn" in self.roles:
             self._start_learning()
         self.started = True
