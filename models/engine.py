@@ -67,7 +67,8 @@ PRIOR = 0.3
 class Engine:
     """Façade over user shards, folds, components, head and catalogue.
 
-    Not thread-safe: a worker guards it by one lock; kernels release the interpreter lock.
+    Not thread-safe: a worker guards it by one lock, but for what touches user state alone (``apply``,
+    ``Batch.of``), which one other thread may do at the same time.  Kernels release the interpreter lock.
 
     Parameters
     ----------
@@ -535,7 +536,6 @@ class Engine:
         """Fixed candidates for the whole batch, if anybody asks for some."""
         if not any(r.restricted for r in requests):
             return None
-        live = self.catalogue.live()
         free = None if all(r.restricted for r in requests) else self._opinions(contexts, exclude).union
         lists: list[Int32] = []
         for u, request in enumerate(requests):
@@ -543,7 +543,7 @@ class Engine:
                 lists.append(free.item[free.start[u] : free.start[u + 1]])
                 continue
             slots = self._wanted(request)
-            slots = slots[live[slots] == 1]
+            slots = slots[self.catalogue.live()[slots] == 1]  # events may have brought items meanwhile
             if exclude[u]:
                 seen = contexts.seen_slot[contexts.seen_start[u] : contexts.seen_start[u + 1]]
                 slots = slots[~np.isin(slots, seen)]
@@ -555,6 +555,7 @@ class Engine:
         """Of what each request allows, the most popular."""
         only = self._only(requests, contexts, self._exclude(requests, contexts))
         assert only is not None  # noqa: S101  every request here is restricted
+        self.scorer.maps.reserve(len(self.log.items), len(self.items))
         utility = self.safe.utility(self.scorer.maps.fold_of[only.item])
         chosen = [
             only.start[n] + np.argsort(-utility[only.start[n] : only.start[n + 1]], kind="stable")[:length]

@@ -152,21 +152,25 @@ class Lists:
         """Decide on one batch and send the decisions to their log."""
         now = self._clock()
         ready = self._ready(self._queue.take(self._settings.batch), now)
-        by_partition: defaultdict[int, list[Drawn]] = defaultdict(list)
         for step, (asked, batch) in ready.items():
             self._batches += 1
+            started = perf_counter()
             drawn, seconds = await self._pace.aside(partial(self._draw, step, batch, self._batches))
-            self._ladder.took(step, seconds)
+            self._ladder.took(step, perf_counter() - started)
             self._observer.on_batch(len(drawn), seconds)
-            for (trigger, request), one in zip(asked, drawn, strict=True):
-                if self._still_ours(trigger, request):
-                    by_partition[trigger.partition].append(one)
-        if not by_partition:
-            return
+            self._log(asked, drawn, now)
+
+    def _log(self, asked: list[Asked], drawn: list[Drawn], now: int) -> None:
+        """Send decisions to their log, and see each through; what is not ours any more its heir decides."""
+        by_partition: defaultdict[int, list[Drawn]] = defaultdict(list)
+        for (trigger, request), one in zip(asked, drawn, strict=True):
+            if self._still_ours(trigger, request):
+                by_partition[trigger.partition].append(one)
         for partition, made in by_partition.items():
             logged = self._events.put(partition, [_logged(one, now) for one in made])
             self._start(partition, [one.list for one in made], logged)
-        self._crash(Point.DECISIONS_SENT)
+        if by_partition:
+            self._crash(Point.DECISIONS_SENT)
 
     def _ready(self, triggers: list[Trigger], now: int) -> dict[Step, tuple[list[Asked], Batch]]:
         """What each rung has to make, with all that it needs of user state."""

@@ -1,9 +1,9 @@
 """Overload, measured: how long lists wait against how long they may, and how late the event loop turns.
 
 Four things are given up, the cheapest to miss first: explanations, new vectors (re-encoding), pushed
-lists that come late, and at last the whole computation of requested lists, which come from a cheaper rung
-then.  (Only the late ones: to shed all pushes would leave a worker idle that can make most of them, and
-would end in swings between all and nothing.)  A level
+lists that come late, and at last all pushed lists and the whole computation of requested ones, which come
+from a cheaper rung then.  (First only the late ones: to shed all pushes would leave a worker idle that can
+make most of them, and would end in swings between all and nothing.)  A level
 is entered when the pressure has been above its threshold at two looks in a row, and left, one level at a
 time, after a calm spell well below it; a level that is entered again soon after keeps twice as long.
 """
@@ -36,12 +36,13 @@ class Level(IntEnum):
 THRESHOLDS = {Level.EXPLANATIONS: 0.4, Level.VECTORS: 0.6, Level.PUSHES: 0.8, Level.REQUESTS: 1.2}
 """Share of the time that a list has, spent waiting."""
 
-FRESH = 0.25
-"""Share of its time that a push may have waited to be made all the same while late ones are shed."""
+FRESH = RELIEF * THRESHOLDS[Level.PUSHES]
+"""Share of its time that a push may have waited to be made all the same while late ones are shed: as long as
+some are, it is not calm."""
 
 WORDS = {
     Level.PUSHES: "pushed lists that come late are shed",
-    Level.REQUESTS: "pushed lists that come late are shed, requested ones come from a cheaper rung",
+    Level.REQUESTS: "pushed lists are shed, requested ones come from a cheaper rung",
 }
 
 
@@ -83,10 +84,10 @@ class Overload:
         return self.level < Level.PUSHES
 
     def sheds(self, waited: float) -> bool:
-        """Whether a push that has waited for this share of its time gets no list; then this is no calm."""
-        if self.pushes or waited < FRESH:
+        """Whether a push that has waited for this share of its time gets no list; it counts as pressure."""
+        if self.pushes or (self.requests and waited < FRESH):
             return False
-        self.note(RELIEF * THRESHOLDS[Level.PUSHES])
+        self.note(waited)
         return True
 
     @property

@@ -82,8 +82,13 @@ class Rows:
         """Append a block of all that was gathered; without rows and heartbeats the next block covers it."""
         async with self._in_order:
             gathered, self._gathered = self._gathered, []
-            if gathered:
+            if not gathered:
+                return
+            try:
                 await self._append(gathered)
+            except BaseException:  # whoever fells the worker: no checkpoint may be cut without these rows
+                self._gathered = gathered + self._gathered
+                raise
 
     async def _append(self, gathered: list[Applied]) -> None:
         beat, self._beat, self._events = self._beat, 0, 0

@@ -9,6 +9,7 @@ from schemas.catalogue import Item
 from schemas.embeddings import Embedding
 from schemas.errors import SnapshotError
 from schemas.events import Click
+from schemas.ladder import Rung
 from schemas.settings import EngineSettings, ExperimentSettings
 from tests.models.conftest import feed
 
@@ -87,6 +88,31 @@ def test_a_batch_is_drawn_as_the_shards_were(small_engine):
     engine.apply(shard, clicks, offsets, broker_ts=np.full(8, NOW))
     assert engine.draw(batch, seed=3) == before
     assert engine.recommend(requests, now=NOW, seed=3) != before
+
+
+def test_items_may_come_while_a_batch_is_drawn(small_engine, monkeypatch):
+    """A request names items that an event brings at that very moment: past the end of what was known."""
+    engine, shard = small_engine
+    free = ListRequest(shard=shard, user_id="u1", k=3)
+    named = ListRequest(shard=shard, user_id="u2", k=3, candidates=tuple(f"new{n}" for n in range(300)))
+    opinions = engine.scorer.opinions
+
+    def meanwhile(*args, **options):
+        engine.items.intern_many(named.candidates)
+        return opinions(*args, **options)
+
+    monkeypatch.setattr(engine.scorer, "opinions", meanwhile)
+    lists = engine.recommend([free, named], now=NOW, seed=1)
+    assert [len(made.recommendation.items) for made in lists] == [3, 3]
+
+
+def test_a_cheap_rung_knows_items_that_have_just_come(small_engine):
+    """Before any whole list has made room for them."""
+    engine, shard = small_engine
+    engine.items.intern_many(f"new{n}" for n in range(300))
+    named = ListRequest(shard=shard, user_id="u2", k=3, candidates=("new299", "new7"))
+    (made,) = engine.recommend([named], now=NOW, seed=1, rung=Rung.SEGMENT)
+    assert {item.item_id for item in made.recommendation.items} == {"new299", "new7"}
 
 
 def test_some_of_a_batch(small_engine):

@@ -73,7 +73,22 @@ def test_late_pushes_are_shed_and_fresh_ones_are_made() -> None:
         assert not overload.sheds(0.9 * FRESH)
         overload.look()
     assert overload.level is Level.PUSHES
-    looks(overload, 0.9 * FRESH, CALM_LOOKS)
+
+
+def test_at_the_last_level_all_pushes_are_shed() -> None:
+    """Cheap lists that somebody asked for do not wait for whole ones that nobody did."""
+    overload = Overload(NullObserver())
+    looks(overload, THRESHOLDS[Level.REQUESTS], 2)
+    assert overload.sheds(0.0)
+
+
+def test_a_load_that_is_none_leaves_the_level_though_lists_are_not_at_once() -> None:
+    """Waits just below what is shed at level 3: a spike does not leave a worker there for ever."""
+    overload = Overload(NullObserver())
+    looks(overload, THRESHOLDS[Level.PUSHES], 2)
+    for _ in range(CALM_LOOKS):
+        assert not overload.sheds(0.9 * FRESH)
+        looks(overload, 0.9 * FRESH, 1)
     assert overload.level is Level.VECTORS
 
 

@@ -110,6 +110,19 @@ async def test_blocks_are_appended_in_order(stream) -> None:
     assert covers == [(-1, 39, 40), (39, 41, 2)]
 
 
+async def test_what_could_not_be_appended_stays(stream, monkeypatch) -> None:
+    """Who cuts a checkpoint after a failure meets the same failure, not a block without these rows."""
+    stream.run(3)
+    with monkeypatch.context() as patch:
+        patch.setattr(stream.engine, "block_of", lambda _: 1 / 0)
+        for _ in range(2):
+            with pytest.raises(ZeroDivisionError):
+                await stream.rows.append()
+    stream.run(2)
+    await stream.rows.append()
+    assert [len(block.interactions) for block in stream.log.blocks] == [5]
+
+
 @pytest.mark.parametrize("count", [1, 40])
 async def test_what_gathers_is_appended_by_itself(stream, count) -> None:
     """A row waits for others for a moment only."""
