@@ -4,6 +4,7 @@ import asyncio
 import signal
 import subprocess
 import sys
+from collections import Counter
 from collections.abc import Iterator
 from itertools import pairwise
 from pathlib import Path
@@ -17,12 +18,15 @@ from aiokafka.admin import NewTopic
 from schemas.settings import KafkaSettings
 from schemas.topics import Topic
 from streams.crash import Step
-from streams.kafka import admin, idempotent_producer, read_range, reader
+from streams.kafka import admin, idempotent_producer, insist, read_range, reader
 from tests.faults.fleet import serves_all, settle, worked_off
 from tests.faults.load import Generator, deployment, in_background, patient_producer
+from tests.faults.test_kill import run_schedule
 from tests.faults.worker import Worker
 from tests.streams.clients.room import eventually, read
 
+BACKLOG, KILLS, STRIDE = [b"e%d" % n for n in range(20_000)], 3, 4000
+"""A stock app with transactions is killed after each stride: in the middle of its work, at full pace."""
 EVENTS, LATER = [b"e%d" % n for n in range(10)], [b"f%d" % n for n in range(20)]
 SESSION_SECONDS = 6.0
 
@@ -30,9 +34,10 @@ SESSION_SECONDS = 6.0
 class Stock:
     """A stock app on a topic of its own, and what it says that it has handled."""
 
-    def __init__(self, mode: str, bootstrap: str, topic: str, directory: Path) -> None:
+    def __init__(self, mode: str, bootstrap: str, topic: str, directory: Path, module: str = "stock") -> None:
         self.file = directory / f"{topic}-{mode}.txt"
-        self._command = [sys.executable, "-m", "tests.faults.stock", mode, bootstrap, topic, str(self.file)]
+        app = f"tests.faults.{module}"
+        self._command = [sys.executable, "-m", app, mode, bootstrap, topic, str(self.file)]
         self._directory = directory
         self.processes: list[subprocess.Popen[bytes]] = []
 
@@ -55,11 +60,11 @@ def stocks(kafka: str, tmp_path: Path) -> Iterator[Any]:
     """Makes stock apps; none outlives its test."""
     made: list[Stock] = []
 
-    async def make(mode: str) -> tuple[Stock, KafkaSettings, str]:
+    async def make(mode: str, module: str = "stock") -> tuple[Stock, KafkaSettings, str]:
         topic, settings = f"stock{uuid4().hex[:6]}", KafkaSettings(bootstrap=kafka)
         async with admin(settings) as client:
-            await client.create_topics([NewTopic(topic, 1, 1)])
-        made.append(Stock(mode, kafka, topic, tmp_path))
+            await client.create_topics([NewTopic(topic, 1, 1), NewTopic(f"{topic}-out", 1, 1)])
+        made.append(Stock(mode, kafka, topic, tmp_path, module))
         return made[-1], settings, topic
 
     yield make
@@ -206,3 +211,85 @@ async def went_back(settings: KafkaSettings, topic: str) -> bool:
     """Whether a count was written on top of a higher one."""
     found = await counts(settings, topic)
     return any(later < former for former, later in pairwise(found))
+
+
+async def committed(settings: KafkaSettings, topic: str) -> int:
+    """How far the stock app's group has come."""
+    async with admin(settings) as client:
+        offsets = await insist(lambda: client.list_consumer_group_offsets(f"stock-{topic}"))
+    return max((at.offset for tp, at in offsets.items() if tp.topic == topic), default=0)
+
+
+async def through_kills(stock: Stock, settings: KafkaSettings, topic: str) -> None:
+    """SIGKILL after each stride; the last life does what is left.
+
+    It commits once more at the end, and with that whatever waited in its open transaction.
+    """
+    await flood(settings, topic, BACKLOG)
+    for _ in range(KILLS):
+        goal, life = await committed(settings, topic) + STRIDE, stock.start()
+        await eventually(lambda goal=goal: passed(settings, topic, goal), 120)
+        life.kill()
+        life.wait()
+        print({"killed after": await committed(settings, topic)})
+    stock.start()
+    await eventually(lambda: passed(settings, topic, len(BACKLOG) - 1), 180)
+    await asyncio.sleep(3)
+    await flood(settings, topic, [b"last"])
+    await eventually(lambda: passed(settings, topic, len(BACKLOG)), 60)
+
+
+async def passed(settings: KafkaSettings, topic: str, offset: int) -> bool:
+    """Whether the group has committed more than ``offset``."""
+    return await committed(settings, topic) > offset
+
+
+async def flood(settings: KafkaSettings, topic: str, values: list[bytes]) -> None:
+    """Write all at once."""
+    async with idempotent_producer(settings) as producer:
+        sent = [await producer.send(topic, value, key=value, partition=0) for value in values]
+        await asyncio.gather(*sent)
+
+
+async def seen_committed(settings: KafkaSettings, name: str) -> Counter[bytes]:
+    """Keys of a topic, as a reader sees them who leaves out what was not committed."""
+    tp = TopicPartition(name, 0)
+    async with reader(settings, committed=True) as consumer:
+        consumer.assign([tp])
+        consumer.seek(tp, 0)
+        await consumer.getmany(tp, timeout_ms=5000)
+        end = consumer.last_stable_offset(tp)
+        return Counter([record.key async for record in read_range(consumer, name, 0, 0, end, exact=True)])
+
+
+@pytest.mark.kafka
+@pytest.mark.slow
+@pytest.mark.timeout(600)
+async def test_kills_lose_no_event(kafka, stocks, tmp_path, short):
+    """Stock, ``exactly_once``: offsets are committed, their writes to the table are not.  Ours: together."""
+    if short:
+        pytest.skip("long form only; ours: tests/faults/test_kill.py")
+    stock, settings, topic = await stocks("count", "stock_once")
+    await through_kills(stock, settings, topic)
+    counted = await seen_committed(settings, f"stock-{topic}-{topic}-counts-changelog")
+    lost = [value for value in BACKLOG if b'"%s"' % value not in counted]
+    print({"lost": len(lost)})
+    assert lost, "all are in the table: the defect was not met"
+    broker = KafkaSettings(bootstrap=kafka, session_seconds=4.0)
+    await run_schedule(broker, tmp_path, [1.0] * KILLS, seed=45, short=False)
+
+
+@pytest.mark.kafka
+@pytest.mark.slow
+@pytest.mark.timeout(600)
+async def test_kills_double_no_event(kafka, stocks, tmp_path, short):
+    """Stock, ``exactly_once``: what it sends on is in no transaction, and comes again.  Ours: once."""
+    if short:
+        pytest.skip("long form only; ours: tests/faults/test_kill.py")
+    stock, settings, topic = await stocks("forward", "stock_once")
+    await through_kills(stock, settings, topic)
+    sent = await seen_committed(settings, f"{topic}-out")
+    doubled = [value for value, times in sent.items() if times > 1]
+    print({"doubled": len(doubled), "missing": len({*BACKLOG} - sent.keys())})
+    assert doubled, "none came again: the defect was not met"
+    assert await ours(kafka, tmp_path, f"{Step.INTAKE_SENT}:2", 46) == {}
