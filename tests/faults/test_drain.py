@@ -28,6 +28,8 @@ GRACE_SECONDS = DRAIN_SECONDS + 10.0
 """What an orchestrator gives a process by default: the drain, and the end of all clients."""
 RATE, LOAD_SECONDS = 200, 4.0
 """Events a second, and for how long around each SIGTERM."""
+SLOW_RATE, LATE_SECONDS = 40, 0.3
+"""Events a second where the broker is slow, and by how much all is late on its way there and back."""
 PATIENT_SECONDS = 900.0
 """For shared models that never come: longer than this test may take."""
 
@@ -53,12 +55,12 @@ def add(roles: list[Worker], settings: Settings, directory: Path, verb: str = "s
 
 
 @asynccontextmanager
-async def loaded(generator: Generator) -> AsyncIterator[None]:
-    """Events come while the block runs."""
-    count = round(RATE * LOAD_SECONDS)
+async def loaded(generator: Generator, rate: int = RATE, trickle: int = 20) -> AsyncIterator[None]:
+    """Events come while the block runs; after a while only a trickle."""
+    count = round(rate * LOAD_SECONDS)
     async with (
         idempotent_producer(generator.settings.kafka) as producer,
-        in_background(generator.see_lists(), generator.write(producer, count, LOAD_SECONDS)),
+        in_background(generator.see_lists(), generator.write(producer, count, LOAD_SECONDS, rate=trickle)),
     ):
         yield
         await generator.share_written.wait()
@@ -85,6 +87,29 @@ async def test_in_the_middle_of_load(settings, roles, tmp_path, short):
             await asyncio.sleep(0.13 * n)
             took.append(round(await ends(worker), 1))
     worker.start()
+    wrong, counts = await settle(generator, roles)
+    print({"ended after seconds": took})
+    assert wrong == {}
+    assert counts["decided_twice"] == 0
+
+
+async def test_while_the_broker_is_slow(one, roles, tmp_path, short):
+    """300 ms to the broker, 300 ms back: it drains in time, and its heir decides on nothing again."""
+    if short:
+        pytest.skip("long form only: takes more than 40 s")
+    settings = await deployment(KafkaSettings(bootstrap=one.bootstrap, session_seconds=6.0), tmp_path)
+    through = msgspec.structs.replace(settings.kafka, bootstrap=one.proxied)
+    slow = add(roles, msgspec.structs.replace(settings, kafka=through), tmp_path)
+    heir, generator, took = add(roles, settings, tmp_path), Generator(settings, 55), []
+    for _ in range(3):
+        one.proxies[1].heal()
+        slow.start()
+        await asyncio.to_thread(slow.ready)
+        one.proxies[1].delay = LATE_SECONDS
+        async with loaded(generator, SLOW_RATE, SLOW_RATE):
+            await serves_all(generator)
+            took.append(round(await ends(slow), 1))
+    heir.start()
     wrong, counts = await settle(generator, roles)
     print({"ended after seconds": took})
     assert wrong == {}
