@@ -17,6 +17,7 @@ from deploy.benchmarks._broker import deployment
 from deploy.benchmarks._flow import Make, Message
 from deploy.benchmarks.base import BenchArgs, BenchResult, Figure, repeat
 from schemas.settings import Settings
+from schemas.signals import Float64
 from schemas.topics import Topic
 
 OPTIONS = _broker.OPTIONS | {"rate": 1000, "seconds": 10, "warm": 15}
@@ -95,12 +96,23 @@ def window(
     used = _flow.cpu_seconds(pid) - used
     times = flow.times(min(flow.sent.values()) + _flow.SETTLED)
     return {
-        "p50_ms": float(np.percentile(times, 50)),
-        "p99_ms": float(np.percentile(times, 99)),
+        "p50_ms": percentile(times, 50),
+        "p99_ms": percentile(times, 99),
         "answered_share": len(flow.seen.keys() & flow.sent.keys()) / len(flow.sent),
         "lost": flow.lost(),
         "cpu_ms_per_event": 1000.0 * used / len(flow.sent),
     }
+
+
+def percentile(times: Float64, share: float) -> float:
+    """Of what was answered; infinite where nothing was.
+
+    Examples
+    --------
+    >>> percentile(np.array([1.0, 2.0, 3.0]), 50), percentile(np.zeros(0), 50)
+    (2.0, inf)
+    """
+    return float(np.percentile(times, share)) if len(times) else float("inf")
 
 
 MakeFor = Callable[[str], Make]

@@ -18,7 +18,7 @@ from schemas.settings import Settings
 from streams.app import create_app, serve
 from streams.crash import CrashPoint
 
-SWITCH_SECONDS = 0.00005
+SWITCH_SECONDS = 0.0001
 """How long a thread may keep the interpreter while another one waits for it.  By Python's default, 5 ms, the
 event loop and the thread that fetches wait for each other, and for the learner, at every hop of an event."""
 
