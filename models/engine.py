@@ -1,6 +1,7 @@
 """The engine: events in, rows out; rows in, better lists out.  It knows no I/O, clock or randomness."""
 
 from collections.abc import Iterable, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import replace
 from typing import Any, Self
 
@@ -68,7 +69,8 @@ class Engine:
     """Façade over user shards, folds, components, head and catalogue.
 
     Not thread-safe: a worker guards it by one lock, but for what touches user state alone (``apply``,
-    ``Batch.of``), which one other thread may do at the same time.  Kernels release the interpreter lock.
+    ``Batch.of``), which one other thread may do at the same time once it is told to ``share``.  Kernels
+    release the interpreter lock.
 
     Parameters
     ----------
@@ -135,6 +137,10 @@ class Engine:
             experiment=settings.experiment,
             seed=settings.engine.seed,
         )
+
+    def share(self, adding: AbstractContextManager[Any]) -> None:
+        """Let one thread work with user state while another works with all else; ``adding`` is a lock."""
+        self.items.share(adding)
 
     def open_shard(self, partition: int, incarnation: int = 0) -> UserShard:
         """User state of one ``events`` partition, empty."""

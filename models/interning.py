@@ -1,8 +1,9 @@
 """Ids to slots and back: small integers for everything that computes."""
 
 from collections.abc import Iterable, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from itertools import repeat
-from threading import Lock
+from typing import Any
 
 import numpy as np
 
@@ -17,8 +18,7 @@ class Interner:
     """A growing bijection between ids and slots 1, 2, 3 …; slot 0 means "unknown".
 
     Slots are given in order of first interning and never reused: the same sequence of ids gives the
-    same slots.  Threads may intern and look up at the same time; what works with packed ids is one
-    thread's.
+    same slots.
 
     Examples
     --------
@@ -30,7 +30,7 @@ class Interner:
     """
 
     def __init__(self, ids: Iterable[str] = ()) -> None:
-        self._adding = Lock()
+        self._adding: AbstractContextManager[Any] = nullcontext()
         self._ids: list[str] = [""]
         self._slots: dict[str, int] = {"": UNKNOWN}
         self._packed = PackedIndex()
@@ -43,6 +43,16 @@ class Interner:
 
     def __contains__(self, name: str) -> bool:
         return name in self._slots
+
+    def share(self, adding: AbstractContextManager[Any]) -> None:
+        """Let threads intern at the same time from now on; what works with packed ids is one thread's.
+
+        Parameters
+        ----------
+        adding
+            A lock, held while an id is added.
+        """
+        self._adding = adding
 
     def intern(self, name: str) -> int:
         """The slot of an id, a new one if need be."""

@@ -8,6 +8,7 @@ import asyncio
 import logging
 from collections.abc import Callable, Iterable
 from pathlib import Path
+from threading import Lock
 from time import monotonic, time_ns
 from typing import Any, Literal
 
@@ -80,6 +81,7 @@ class Runtime:
         self.settings = settings
         self.roles = roles
         self.engine = engine
+        engine.share(Lock())
         self.observer = observer
         self.clock = BrokerClock(clock)
         self.crash = crash

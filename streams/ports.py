@@ -1,6 +1,7 @@
 """What the streams need of the engine, and of the user state of one partition."""
 
 from collections.abc import Iterable, Sequence
+from contextlib import AbstractContextManager
 from typing import Any, Protocol
 
 from models.fold import Lent
@@ -23,6 +24,9 @@ class EngineLike(Protocol):
     @property
     def policy(self) -> Obeys:
         """The fold that obeys switches."""
+
+    def share(self, adding: AbstractContextManager[Any]) -> None:
+        """Let user state be worked with beside all else; ``adding`` is a lock."""
 
     def open_shard(self, partition: int, incarnation: int = 0) -> UserShard:
         """Empty user state of a partition."""

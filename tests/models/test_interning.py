@@ -3,6 +3,7 @@
 import sys
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from threading import Lock
 
 import pytest
 
@@ -22,6 +23,7 @@ def _switch_often() -> Iterator[None]:
 def test_threads_agree_on_every_slot() -> None:
     """All intern the same ids at once, in orders of their own; whoever finds a slot finds its id."""
     items = Interner()
+    items.share(Lock())
 
     def run(number: int) -> list[tuple[str, int]]:
         ids = [f"i{(n * 7919 + number * 1000) % IDS}" for n in range(IDS)]
