@@ -32,9 +32,12 @@ def pytest_configure(config: pytest.Config) -> None:
         os.environ[VARIABLE] = str(Path(path).resolve())
 
 
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """The random schedule comes last: it fills what is left."""
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """The random schedule comes last, to fill what is left; what is not in the short form starts nothing."""
     items.sort(key=lambda item: "test_schedule" in item.nodeid)
+    for item in items if config.getoption("--short") else ():
+        if mark := item.get_closest_marker("long_form"):
+            item.add_marker(pytest.mark.skip(reason=mark.args[0]))
 
 
 def pytest_runtest_logreport(report: pytest.TestReport) -> None:

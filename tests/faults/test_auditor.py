@@ -108,10 +108,9 @@ async def live_without_it(auditor: Worker, generator: Generator) -> None:
     await reports_beyond(settings, max(await audited(settings)))
 
 
-async def test_nothing_depends_on_the_auditor_and_its_order_comes_once(settings, roles, short):
+@pytest.mark.long_form("long form only: takes more than 20 s")
+async def test_nothing_depends_on_the_auditor_and_its_order_comes_once(settings, roles):
     """Killed before it saw the harm and killed when it had ordered: one control row, and no event lost."""
-    if short:
-        pytest.skip("long form only: takes more than 20 s")
     (stream, auditor), generator = roles, Generator(settings, 26)
     stream.start()
     async with (

@@ -93,10 +93,9 @@ async def test_in_the_middle_of_load(settings, roles, tmp_path, short):
     assert counts["decided_twice"] == 0
 
 
-async def test_while_the_broker_is_slow(one, roles, tmp_path, short):
+@pytest.mark.long_form("long form only: takes more than 40 s")
+async def test_while_the_broker_is_slow(one, roles, tmp_path):
     """300 ms to the broker, 300 ms back: it drains in time, and its heir decides on nothing again."""
-    if short:
-        pytest.skip("long form only: takes more than 40 s")
     settings = await deployment(KafkaSettings(bootstrap=one.bootstrap, session_seconds=6.0), tmp_path)
     through = msgspec.structs.replace(settings.kafka, bootstrap=one.proxied)
     slow = add(roles, msgspec.structs.replace(settings, kafka=through), tmp_path)

@@ -86,10 +86,9 @@ async def die_and_come_back(encoder: Worker, generator: Generator, items: int) -
     return before
 
 
-async def test_lists_do_not_wait_for_vectors_and_no_item_is_left_without(settings, roles, short):
+@pytest.mark.long_form("long form only: takes more than 20 s")
+async def test_lists_do_not_wait_for_vectors_and_no_item_is_left_without(settings, roles):
     """Never started, killed in a batch, back: every item has one vector, what was published stands."""
-    if short:
-        pytest.skip("long form only: takes more than 20 s")
     (stream, encoder), generator, items = roles, Generator(settings, 25), 800
     await add_items(settings, items, 1.0)
     stream.start()

@@ -133,10 +133,9 @@ async def test_an_exception_loses_no_event(kafka, stocks, tmp_path):
 @pytest.mark.kafka
 @pytest.mark.slow
 @pytest.mark.timeout(600)
-async def test_an_event_that_takes_long_is_not_lost(kafka, stocks, tmp_path, short):
+@pytest.mark.long_form("long form only; the acknowledgements themselves: tests/streams/test_transport.py")
+async def test_an_event_that_takes_long_is_not_lost(kafka, stocks, tmp_path):
     """Stock: later events are acknowledged before it, then comes a kill.  Ours: nothing is."""
-    if short:
-        pytest.skip("long form only; the acknowledgements themselves: tests/streams/test_transport.py")
     stock, settings, topic = await stocks("order")
     await write(settings, topic, [b"first"])
     stock.start()
@@ -164,10 +163,9 @@ async def counts(settings: KafkaSettings, topic: str) -> list[int]:
 @pytest.mark.kafka
 @pytest.mark.slow
 @pytest.mark.timeout(600)
-async def test_what_is_delivered_again_counts_once(kafka, stocks, tmp_path, short):
+@pytest.mark.long_form("long form only; ours: tests/faults/test_kill.py")
+async def test_what_is_delivered_again_counts_once(kafka, stocks, tmp_path):
     """Stock: a table counts it once more.  Ours: not."""
-    if short:
-        pytest.skip("long form only; ours: tests/faults/test_kill.py")
     stock, settings, topic = await stocks("table")
     await write(settings, topic, EVENTS)
     stock.start()
@@ -184,10 +182,9 @@ async def test_what_is_delivered_again_counts_once(kafka, stocks, tmp_path, shor
 @pytest.mark.kafka
 @pytest.mark.slow
 @pytest.mark.timeout(600)
-async def test_a_zombie_overwrites_nothing(kafka, stocks, tmp_path, short):
+@pytest.mark.long_form("long form only; ours: tests/faults/test_fleet.py")
+async def test_a_zombie_overwrites_nothing(kafka, stocks, tmp_path):
     """Stock: its overdue write ends on top of its successor's.  Ours: the write is refused."""
-    if short:
-        pytest.skip("long form only; ours: tests/faults/test_fleet.py")
     stock, settings, topic = await stocks("zombie")
     await write(settings, topic, [*EVENTS, b"stop"])
     zombie = stock.start()
@@ -265,10 +262,9 @@ async def seen_committed(settings: KafkaSettings, name: str) -> Counter[bytes]:
 @pytest.mark.kafka
 @pytest.mark.slow
 @pytest.mark.timeout(600)
+@pytest.mark.long_form("long form only; ours: tests/faults/test_kill.py")
 async def test_kills_lose_no_event(kafka, stocks, tmp_path, short):
     """Stock, ``exactly_once``: offsets are committed, their writes to the table are not.  Ours: together."""
-    if short:
-        pytest.skip("long form only; ours: tests/faults/test_kill.py")
     stock, settings, topic = await stocks("count", "stock_once")
     await through_kills(stock, settings, topic)
     counted = await seen_committed(settings, f"stock-{topic}-{topic}-counts-changelog")
@@ -282,10 +278,9 @@ async def test_kills_lose_no_event(kafka, stocks, tmp_path, short):
 @pytest.mark.kafka
 @pytest.mark.slow
 @pytest.mark.timeout(600)
-async def test_kills_double_no_event(kafka, stocks, tmp_path, short):
+@pytest.mark.long_form("long form only; ours: tests/faults/test_kill.py")
+async def test_kills_double_no_event(kafka, stocks, tmp_path):
     """Stock, ``exactly_once``: what it sends on is in no transaction, and comes again.  Ours: once."""
-    if short:
-        pytest.skip("long form only; ours: tests/faults/test_kill.py")
     stock, settings, topic = await stocks("forward", "stock_once")
     await through_kills(stock, settings, topic)
     sent = await seen_committed(settings, f"{topic}-out")

@@ -72,10 +72,9 @@ async def test_a_zombie_changes_no_statistic(settings, fleet, step):
 @pytest.mark.kafka
 @pytest.mark.slow
 @pytest.mark.timeout(900)
-async def test_one_two_three_two_one_workers_under_load(settings, fleet, short):
+@pytest.mark.long_form("long form only: takes more than 40 s")
+async def test_one_two_three_two_one_workers_under_load(settings, fleet):
     """Two workers join under load, one after the other, and two leave (SIGTERM), the first one among them."""
-    if short:
-        pytest.skip("long form only: takes more than 40 s")
     generator, workers = Generator(settings, 8), fleet[:3]
     async with (
         idempotent_producer(settings.kafka) as producer,
@@ -101,10 +100,9 @@ async def test_one_two_three_two_one_workers_under_load(settings, fleet, short):
 @pytest.mark.kafka
 @pytest.mark.slow
 @pytest.mark.timeout(900)
-async def test_a_rebalance_storm(settings, fleet, short):
+@pytest.mark.long_form("long form only: takes more than a minute")
+async def test_a_rebalance_storm(settings, fleet):
     """For a minute somebody joins every three seconds, and the oldest one but the first leaves."""
-    if short:
-        pytest.skip("long form only: takes more than a minute")
     generator, (first, *others), guests = Generator(settings, 9), fleet, []
     async with (
         idempotent_producer(settings.kafka) as producer,

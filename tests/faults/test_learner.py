@@ -53,13 +53,12 @@ async def publishes_beyond(settings: Settings, offset: int) -> int:
     return int(await eventually(newest, 120))
 
 
-async def test_lists_need_no_living_learner_and_its_models_are_the_logs(settings, processes, short):
+@pytest.mark.long_form("long form only: takes more than 20 s")
+async def test_lists_need_no_living_learner_and_its_models_are_the_logs(settings, processes):
     """Killed at any moment, an event process every second time with it: no version goes back, no row is lost.
 
     Seed and number of kills: ``SEED``, ``KILLS``.
     """
-    if short:
-        pytest.skip("long form only: takes more than 20 s")
     learner, *streams = processes
     random, generator, reached = np.random.default_rng(SEED), Generator(settings, SEED), 0
     for process in processes:

@@ -62,12 +62,6 @@ class Bench:
         return (await settle(self.generator, [self.worker]))[0]
 
 
-@pytest.fixture(autouse=True)
-def _long_form(short: bool) -> None:
-    if short:
-        pytest.skip("long form only: a deployment for each log")
-
-
 @pytest.fixture
 def benches(tmp_path: Path) -> Iterator[Any]:
     """Makes benches; no worker outlives its test."""
@@ -95,6 +89,7 @@ async def recreate(settings: Settings, topic: Topic) -> None:
 @pytest.mark.kafka
 @pytest.mark.slow
 @pytest.mark.timeout(600)
+@pytest.mark.long_form("long form only: a deployment for each log")
 async def test_a_source_recreated_under_load_is_named(kafka, benches):
     """The worker ends within two looks at the log; after the remedy everything written since is taken."""
     bench = await benches(kafka, 31)
@@ -121,6 +116,7 @@ async def test_a_source_recreated_under_load_is_named(kafka, benches):
 @pytest.mark.kafka
 @pytest.mark.slow
 @pytest.mark.timeout(600)
+@pytest.mark.long_form("long form only: a deployment for each log")
 async def test_a_lost_state_topic_is_named_and_folded_again(kafka, benches):
     """Committed offsets without state: refused; from the earliest offset the same state comes out."""
     bench = await benches(kafka, 32)
@@ -147,6 +143,7 @@ async def test_a_lost_state_topic_is_named_and_folded_again(kafka, benches):
 @pytest.mark.kafka
 @pytest.mark.slow
 @pytest.mark.timeout(600)
+@pytest.mark.long_form("long form only: a deployment for each log")
 async def test_forgotten_offsets_are_named(kafka, kafka_home, benches):
     """A group that expired: refused, and read again from the beginning; what comes twice counts once."""
     bench = await benches(kafka, 33)
@@ -179,6 +176,7 @@ def forget(home: Path, bootstrap: str, group: str) -> None:
 @pytest.mark.slow
 @pytest.mark.timeout(600)
 @pytest.mark.parametrize("topic", [Topic.EVENTS, Topic.CLICKS])
+@pytest.mark.long_form("long form only: a deployment for each log")
 async def test_a_lost_tail_is_named(one: Cluster, benches, topic: Topic):
     """A broker without replicas dies and comes back without the end of a log."""
     bench = await benches(one.bootstrap, 34)
@@ -217,6 +215,7 @@ def lose_tail(cluster: Cluster, partition: str) -> None:
 @pytest.mark.kafka
 @pytest.mark.slow
 @pytest.mark.timeout(600)
+@pytest.mark.long_form("long form only: a deployment for each log")
 async def test_a_corrupt_snapshot_is_named_and_not_missed(kafka, benches):
     """An older snapshot, or the log, stands in: what is learned is what the log holds."""
     bench = await benches(kafka, 35)

@@ -28,13 +28,12 @@ ROWS, READERS = 600, 40
 @pytest.mark.kafka
 @pytest.mark.slow
 @pytest.mark.timeout(600)
-async def test_input_that_comes_twice_counts_once(one: Cluster, tmp_path: Path, short: bool):
+@pytest.mark.long_form("long form only: takes a minute")
+async def test_input_that_comes_twice_counts_once(one: Cluster, tmp_path: Path):
     """A producer whose connections are reset sends again what had arrived; a file is replayed three times.
 
     The worker is killed in between.  More records came than were meant, and no effect is doubled.
     """
-    if short:
-        pytest.skip("long form only: takes a minute")
     settings = await deployment(KafkaSettings(bootstrap=one.bootstrap, session_seconds=4.0), tmp_path)
     generator, worker = Generator(settings, 12, again=0.2), Worker(settings, tmp_path / "worker")
     through = msgspec.structs.replace(settings.kafka, bootstrap=one.proxied)

@@ -72,13 +72,12 @@ async def owned(settings: Settings) -> Owned:
     return found
 
 
-async def test_a_rolling_restart_moves_no_partition(settings, pair, short):
+@pytest.mark.long_form("long form only: takes more than 40 s")
+async def test_a_rolling_restart_moves_no_partition(settings, pair):
     """Under load the group's leader and then the other one are restarted: each has its own partitions again.
 
     Whoever stays sees no rebalance, and everything counts once.
     """
-    if short:
-        pytest.skip("long form only: takes more than 40 s")
     generator, (first, second) = Generator(settings, 11), pair
     async with (
         idempotent_producer(settings.kafka) as producer,

@@ -18,10 +18,9 @@ SHORTEST_SECONDS = 120.0
 @pytest.mark.kafka
 @pytest.mark.slow
 @pytest.mark.timeout(7200)
-async def test_random_faults(three: Cluster, tmp_path: Path, short: bool, until: float, request):
+@pytest.mark.long_form("long form only: rounds of nine minutes")
+async def test_random_faults(three: Cluster, tmp_path: Path, until: float, request):
     """Round after round, each a deployment of its own with seeded faults, until the time is over."""
-    if short:
-        pytest.skip("long form only: rounds of nine minutes")
     seed, wrong = int(request.config.getoption("--seed")), {}
     for number in itertools.count():
         left = until - monotonic()

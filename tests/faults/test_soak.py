@@ -141,10 +141,9 @@ async def everybody(settings: Settings) -> dict[str, Any]:
     return {name: kept for state in states for name, kept in state.people.items()}
 
 
-async def test_a_day_of_events_leaves_memory_as_it_was(settings, roles, short):
+@pytest.mark.long_form("long form only: a slope of 128 bytes an event needs 50,000 events")
+async def test_a_day_of_events_leaves_memory_as_it_was(settings, roles):
     """100,800 events of 24 hours through the real stack; the second half of them costs no memory."""
-    if short:
-        pytest.skip("long form only: a slope of 128 bytes an event needs 50,000 events")
     day, held = Day(settings, 27), {role: [] for role in roles}
     for role in roles:
         role.start()

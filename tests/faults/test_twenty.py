@@ -22,14 +22,13 @@ KILLS, SEED = 20, 21
 @pytest.mark.kafka
 @pytest.mark.slow
 @pytest.mark.timeout(1800)
-async def test_twenty_kills_lose_no_acknowledged_event(kafka: str, tmp_path: Path, short: bool) -> None:
+@pytest.mark.long_form("long form only: 100,000 events in some six minutes")
+async def test_twenty_kills_lose_no_acknowledged_event(kafka: str, tmp_path: Path) -> None:
     """20 moments at random; at each the worker and the HTTP server get SIGKILL.
 
     One generator posts over HTTP and sends again what was not answered with 202, another writes to the
     source topics with acks from all.  100,000 events are acknowledged, and every one of them counts once.
     """
-    if short:
-        pytest.skip("long form only: 100,000 events in some six minutes")
     count, seconds = 54_000, 330.0
     settings = await deployment(KafkaSettings(bootstrap=kafka, session_seconds=4.0), tmp_path)
     settings = msgspec.structs.replace(settings, api=ApiSettings(port=free_port()))
