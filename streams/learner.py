@@ -61,24 +61,19 @@ class Learns(Restores, Protocol):
 
 
 class Turn:
-    """A lock for which serving goes before learning."""
+    """A lock for which serving goes before learning; at any time one thread serves."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
-        self._counting = threading.Lock()
         self._wanted = 0
 
     @contextmanager
     def first(self) -> Iterator[None]:
-        """A turn of the event loop, or of the kernels' thread that works for it."""
-        self._want(1)
+        """A turn of who serves: the kernels' thread, or the event loop before anything is given to that."""
+        self._wanted += 1
         with self._lock:
-            self._want(-1)
+            self._wanted -= 1
             yield
-
-    def _want(self, more: int) -> None:
-        with self._counting:
-            self._wanted += more
 
     @contextmanager
     def patient(self, pause: threading.Event) -> Iterator[None]:

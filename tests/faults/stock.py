@@ -8,26 +8,37 @@ import os
 import signal
 import sys
 from pathlib import Path
+from typing import Any
 
 import faust
 
 SLOW, BAD, STOP = b"slow", b"bad", b"stop"
 
 
-def make_app(mode: str, bootstrap: str, topic: str, file: Path) -> faust.App:
-    """An app of one agent with Faust's own transport, acknowledgements and tables."""
-    app = faust.App(
+def stock_app(bootstrap: str, topic: str, file: Path, **options: Any) -> faust.App:
+    """But for its session, where its data lie, and these options, everything is Faust's default."""
+    return faust.App(
         f"stock-{topic}",
         broker=f"kafka://{bootstrap}",
         broker_session_timeout=6.0,
         broker_heartbeat_interval=1.0,
-        broker_commit_interval=600.0 if mode == "table" else 0.5,
         consumer_auto_offset_reset="earliest",
         topic_disable_leader=True,
         web_enabled=False,
         datadir=str(file.parent / f"{topic}-{os.getpid()}"),
+        **options,
     )
-    source = app.topic(topic, value_type=bytes, value_serializer="raw", key_type=bytes, key_serializer="raw")
+
+
+def raw_topic(app: faust.App, name: str) -> faust.TopicT:
+    """Keys and values as they are."""
+    return app.topic(name, value_type=bytes, value_serializer="raw", key_type=bytes, key_serializer="raw")
+
+
+def make_app(mode: str, bootstrap: str, topic: str, file: Path) -> faust.App:
+    """An app of one agent with Faust's own transport, acknowledgements and tables."""
+    app = stock_app(bootstrap, topic, file, broker_commit_interval=600.0 if mode == "table" else 0.5)
+    source = raw_topic(app, topic)
     counts = app.Table(f"{topic}-counts", default=int, partitions=1)
 
     def tell(value: bytes) -> None:

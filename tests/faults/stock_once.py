@@ -4,31 +4,18 @@
 table, mode ``forward`` sends every value to ``TOPIC-out``.
 """
 
-import os
 import sys
 from pathlib import Path
 
 import faust
 
+from tests.faults.stock import raw_topic, stock_app
+
 
 def make_app(mode: str, bootstrap: str, topic: str, file: Path) -> faust.App:
-    """An app of one agent; but for its guarantee and its session everything is Faust's default."""
-    app = faust.App(
-        f"stock-{topic}",
-        broker=f"kafka://{bootstrap}",
-        broker_session_timeout=6.0,
-        broker_heartbeat_interval=1.0,
-        broker_commit_interval=0.5,
-        consumer_auto_offset_reset="earliest",
-        processing_guarantee="exactly_once",
-        topic_disable_leader=True,
-        web_enabled=False,
-        datadir=str(file.parent / f"{topic}-{os.getpid()}"),
-    )
-    source, sink = (
-        app.topic(name, value_type=bytes, value_serializer="raw", key_type=bytes, key_serializer="raw")
-        for name in (topic, f"{topic}-out")
-    )
+    """An app of one agent, with transactions."""
+    app = stock_app(bootstrap, topic, file, broker_commit_interval=0.5, processing_guarantee="exactly_once")
+    source, sink = raw_topic(app, topic), raw_topic(app, f"{topic}-out")
     return counting(app, source, topic) if mode == "count" else forwarding(app, source, sink)
 
 
