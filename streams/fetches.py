@@ -7,6 +7,7 @@ by one spends most of a core on that, and its lists wait behind it.  The first r
 comes at once.
 """
 
+import asyncio
 from collections.abc import Callable
 from time import monotonic
 from typing import Any
@@ -54,13 +55,21 @@ class Gathering:
 
 
 def gather(fetcher: Any, seconds: float, clock: Callable[[], float] = monotonic) -> None:
-    """Make an aiokafka ``Fetcher`` gather; written against exactly aiokafka 0.14.0."""
+    """Make an aiokafka ``Fetcher`` gather; written against exactly aiokafka 0.14.0.
+
+    A fetch that is cancelled while it rests after a failure ends like any other that is cancelled: it
+    brought nothing.  (The client lets the exception out there, and its thread ended before it had said so:
+    whoever stopped the worker waited for a minute.)
+    """
     gathering, fetch = Gathering(seconds), fetcher._proc_fetch_request
 
     async def fetch_gathered(assignment: Any, node: int, request: Any) -> Any:
         if gathering.wanted(node):
             request._max_wait_ms, request._min_bytes = round(1000 * seconds), PLENTY
-        some = await fetch(assignment, node, request)
+        try:
+            some = await fetch(assignment, node, request)
+        except asyncio.CancelledError:  # by the fetcher's close(), which an exception would end in the middle
+            return False
         gathering.answered(node, clock(), some=bool(some))
         return some
 

@@ -8,7 +8,7 @@ from typing import Any, TypeVar
 
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
 from aiokafka.admin import AIOKafkaAdminClient
-from aiokafka.errors import KafkaError
+from aiokafka.errors import InvalidProducerEpoch, KafkaError, ProducerFenced
 
 from schemas.errors import UnavailableError
 from schemas.settings import KafkaSettings
@@ -107,6 +107,28 @@ async def insist(ask: Callable[[], Awaitable[T]], *, seconds: float = 20.0) -> T
         except KafkaError as error:
             if not error.retriable or monotonic() > deadline:
                 raise UnavailableError(f"the broker does not answer ({error!r})") from error
+        await asyncio.sleep(0.2)
+
+
+async def patiently(ask: Callable[[], Awaitable[T]], *, seconds: float = 10.0) -> T:
+    """Ask from the beginning after a broker did not answer: one connection that breaks fells nobody.
+
+    Some errors of a broken connection come out of the client as errors that it will not try again after
+    (while it looks for a coordinator).  Being fenced is none of them: trying again would fence the other.
+
+    Raises
+    ------
+    UnavailableError, KafkaError
+        What the last attempt raised, when the time is over.
+    """
+    deadline = monotonic() + seconds
+    while True:
+        try:
+            return await ask()
+        except (KafkaError, UnavailableError) as error:
+            fenced = isinstance(error.__cause__ or error, ProducerFenced | InvalidProducerEpoch)
+            if fenced or monotonic() > deadline:
+                raise
         await asyncio.sleep(0.2)
 
 

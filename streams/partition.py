@@ -26,6 +26,7 @@ from schemas.signals import Int64
 from streams.crash import CrashPoint, Step
 from streams.deadletters import DeadLetters
 from streams.decoding import decoded
+from streams.kafka import patiently
 from streams.learner import Turn
 from streams.observer import StreamObserver
 from streams.pace import Pace
@@ -212,10 +213,12 @@ class Partition:
 
     async def _take_over(self) -> None:
         started = perf_counter()
-        tools = self._tools
-        self._store = await take_over(tools.settings.kafka, self.number, tools.state)
-        restored = await restore(tools.settings.kafka, self.number)
-        self._scan = await scan(tools.settings, self.number, restored.checkpoint, self._trigger)
+        tools, kafka = self._tools, self._tools.settings.kafka
+        self._store = await patiently(lambda: take_over(kafka, self.number, tools.state))
+        restored = await patiently(lambda: restore(kafka, self.number))
+        self._scan = await patiently(
+            lambda: scan(tools.settings, self.number, restored.checkpoint, self._trigger)
+        )
         await self._load(restored)
         self._undecided = [t for t in self._scan.undecided if t.offset <= self._applied]
         self._candidates = {t.offset: t for t in self._scan.undecided if t.offset > self._applied}

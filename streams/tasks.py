@@ -4,6 +4,8 @@ import asyncio
 from collections.abc import Callable, Coroutine
 from typing import Any
 
+from schemas.errors import UnavailableError
+
 
 class Tasks:
     """Keeps tasks alive and reports the first failure.
@@ -47,8 +49,22 @@ class Tasks:
 
     def _done(self, task: "asyncio.Task[None]") -> None:
         self._tasks.discard(task)
-        if not task.cancelled() and (error := task.exception()) is not None:
+        if (error := failure_of(task)) is not None:
             self.fail(error)
+
+
+def failure_of(task: "asyncio.Task[Any]") -> BaseException | None:
+    """Why a task that is done came to nothing; None if it ended well, or was told to end.
+
+    A task that nobody cancelled and that ended cancelled waited for something that a library gave up
+    without a word: a failure like any other.
+    """
+    if not task.cancelled():
+        return task.exception()
+    if task.cancelling():
+        return None
+    name = getattr(task.get_coro(), "__qualname__", task.get_name())
+    return UnavailableError(f"{name}: what it waited for was given up")
 
 
 async def unless(stop: asyncio.Event, work: Coroutine[Any, Any, object]) -> bool:

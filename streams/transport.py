@@ -9,8 +9,8 @@ error handling, which would acknowledge and lose it.
 This is the only file that touches private parts of Faust, and it is written against exactly
 faust-streaming 0.15.3.  Beside batching it repairs what loses data there:
 
-* nothing is delivered between a rebalance and the seek that follows it, and nothing fetched meanwhile
-  is dropped;
+* nothing fetched between a rebalance and the seek that follows it is delivered, and the seek puts every
+  partition back, so that all of it comes again: also where nothing was committed but the beginning;
 * an offset is committed only when everything delivered before it has been acknowledged;
 * each committed offset carries a mark of the record before it (``mark_of``), by which a topic that was
   recreated, or a log that lost its tail, is recognised (``streams.incarnations``).
@@ -21,7 +21,7 @@ from collections.abc import AsyncIterator, Iterator, Mapping
 from contextlib import suppress
 from time import monotonic
 from types import MappingProxyType
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, cast
 from zlib import crc32
 
 import faust
@@ -151,8 +151,18 @@ def _lost(error: Any) -> IncarnationError:
     )
 
 
+def _assignment_of(consumer: Any) -> Any:
+    """Its partitions in this generation of the group: another object in each."""
+    subscription = consumer._subscription.subscription
+    return None if subscription is None else subscription.assignment
+
+
 class BatchConsumerThread(driver.AIOKafkaConsumerThread):  # type: ignore[misc]
     """The thread that fetches; its commits carry marks."""
+
+    shutdown_timeout = 10.0  # seconds; Faust's own would keep a worker that has failed for a minute
+    _sought: Any = None
+    """The assignment whose partitions stand where the group left them."""
 
     def _create_worker_consumer(self, transport: Any) -> Any:
         consumer = super()._create_worker_consumer(transport)
@@ -170,20 +180,41 @@ class BatchConsumerThread(driver.AIOKafkaConsumerThread):  # type: ignore[misc]
         await super().on_start()
         fetcher = self._ensure_consumer()._fetcher
         fetcher._prefetch_backoff = TAKE_SECONDS
-        if self.app.gather_seconds and not self.app.fetch_wait_ms:
-            gather(fetcher, self.app.gather_seconds)
+        gather(fetcher, 0.0 if self.app.fetch_wait_ms else self.app.gather_seconds)
 
-    async def _fetch_records(self, *args: Any, **options: Any) -> Any:
-        """Faust's hook: a log that does not hold our position any more fells the worker.
+    async def seek_to_committed(self) -> Mapping[Any, int]:
+        """Faust's hook: where the partitions that have a committed offset were put."""
+        return cast("Mapping[Any, int]", await self.call_thread(self._seek, self._ensure_consumer()))
 
-        Raised, the error would end Faust's fetcher and nothing else: the worker would stand in silence, and
-        go on in silence when a recreated log has grown past the position.
+    async def _seek(self, consumer: Any) -> dict[TopicPartition, int]:
+        """Every partition to its committed offset: one request, and all at one instant.
+
+        aiokafka's own goes from partition to partition, a request each, and leaves those alone whose
+        committed offset is 0: what had been fetched of them and dropped in a rebalance never came again.
+        """
+        assignment = _assignment_of(consumer)
+        committed = await consumer._coordinator.fetch_committed_offsets(list(consumer.assignment()))
+        if assignment is not _assignment_of(consumer):
+            raise IllegalStateError("the group has rebalanced again")
+        found = {tp: at.offset for tp, at in committed.items() if at.offset >= 0}
+        for tp, offset in found.items():
+            consumer._fetcher.seek_to(tp, offset)
+        self._sought = assignment
+        return found
+
+    async def _fetch_records(self, consumer: Any, *args: Any, **options: Any) -> Any:
+        """Faust's hook: what was fetched since the seek; before it nothing counts, as it comes again.
+
+        A log that does not hold our position any more fells the worker: raised, the error would end Faust's
+        fetcher and nothing else, and the worker would stand in silence, and go on in silence when a
+        recreated log has grown past the position.
         """
         try:
-            return await super()._fetch_records(*args, **options)
+            fetched = await super()._fetch_records(consumer, *args, **options)
         except (OffsetOutOfRangeError, NoOffsetForPartitionError) as error:
             await self.crash(_lost(error))
             return {}
+        return fetched if _assignment_of(consumer) is self._sought else {}
 
     async def _commit(self, offsets: Mapping[Any, int]) -> bool:
         assigned = self.assignment()
@@ -251,32 +282,15 @@ class BatchConsumer(driver.Consumer):  # type: ignore[misc]
                 yield tp, self._track(tp, message)
 
     def _deliverable(self, records: Mapping[Any, list[Record]]) -> dict[Any, list[Record]]:
-        """What may go out now, joined with what was held back."""
-        rebalancing = self.app.rebalancing
-        runs: dict[Any, list[Record]] = {}
+        """What may go out now, behind what was held back until perform_seek() had returned."""
+        held, self._stash = self._stash, {}
         for tp, fetched in records.items():
-            if tp in self._ready and not rebalancing:
-                runs[tp] = fetched
-            else:
-                # Fetched before perform_seek() returned: before or after the seek itself, nobody can
-                # tell.  Kept, never dropped: the fetch position is already past it.
-                held = self._stash.get(tp)
-                joins = held and held[-1].offset + 1 == fetched[0].offset
-                self._stash[tp] = held + fetched if held and joins else fetched
-        for tp in [] if rebalancing else [tp for tp in self._stash if tp in self._ready]:
-            held, read = self._stash.pop(tp), self._read_offset[tp]
-            if read is None or held[0].offset <= read:  # it begins where the seek put us
-                follow = runs.get(tp)
-                if follow and follow[0].offset == held[-1].offset + 1:
-                    runs[tp] = held + follow
-                elif follow is None:
-                    runs[tp] = held
-        return runs
+            held[tp] = held[tp] + fetched if tp in held else fetched
+        ready = set() if self.app.rebalancing else self._ready
+        self._stash = {tp: run for tp, run in held.items() if tp not in ready}
+        return {tp: run for tp, run in held.items() if tp in ready}
 
     def _messages(self, tp: Any, fetched: list[Record], generation: int) -> Iterator[Any]:
-        read = self._read_offset[tp]
-        if read is not None and fetched[0].offset < read:
-            fetched = [r for r in fetched if r.offset >= read]
         self.app.monitor.track_tp_end_offset(tp, self.highwater(tp))
         for run in cut(fetched, self._run_length(tp.topic) or 1):
             last = run[-1]
@@ -349,6 +363,7 @@ class BatchConsumer(driver.Consumer):  # type: ignore[misc]
     async def perform_seek(self) -> None:
         """Go to the committed offsets; deliver nothing before that is done."""
         self._ready.clear()
+        self._stash.clear()
         await super().perform_seek()
         self._forget()
         self._ready.update(self.assignment())

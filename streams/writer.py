@@ -10,13 +10,14 @@ import asyncio
 from collections import deque
 from collections.abc import Awaitable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from itertools import islice
 from typing import Any
 
 import msgspec
-from aiokafka.errors import KafkaError
 
 from schemas.errors import UnavailableError
+from streams.tasks import failure_of
 
 NO_HEADERS: list[tuple[str, bytes]] = []
 
@@ -85,7 +86,7 @@ class LogWriter:
         self._bytes = 0
         self._below = asyncio.Event()
         self._below.set()
-        self._error: Exception | None = None
+        self._error: BaseException | None = None
 
     @property
     def bytes_waiting(self) -> int:
@@ -113,6 +114,7 @@ class LogWriter:
             self._waiting[partition] = deque()
             self._wake[partition] = asyncio.Event()
             self._tasks[partition] = asyncio.create_task(self._write(partition))
+            self._tasks[partition].add_done_callback(self._ended)
         self._waiting[partition].append(parcel)
         self._wake[partition].set()
         return future
@@ -133,14 +135,11 @@ class LogWriter:
 
     async def _write(self, partition: int) -> None:
         waiting, wake = self._waiting[partition], self._wake[partition]
-        try:
-            while True:
-                await wake.wait()
-                wake.clear()
-                while waiting:
-                    await self._send_next(partition, waiting)
-        except (KafkaError, UnavailableError) as error:
-            self._fail(error)
+        while True:
+            await wake.wait()
+            wake.clear()
+            while waiting:
+                await self._send_next(partition, waiting)
 
     async def _send_next(self, partition: int, waiting: "deque[_Parcel]") -> None:
         """One batch: as many whole parcels as fit, and the part of the next one that fits."""
@@ -149,17 +148,19 @@ class LogWriter:
         while waiting and waiting[0].pack(builder):
             whole.append(waiting.popleft())
         builder.close()
-        acked = await self._producer.send_batch(builder, self.topic, partition=partition)
+        try:
+            acked = await self._producer.send_batch(builder, self.topic, partition=partition)
+        except BaseException as error:  # cancelled, too: whoever waits for these must hear of it
+            self._fail(error, whole)
+            raise
         task = asyncio.create_task(self._landed(acked, whole))
         self._acks.add(task)
         task.add_done_callback(self._acks.discard)
+        task.add_done_callback(partial(self._ended, sent=whole))
 
     async def _landed(self, acked: Awaitable[Any], whole: list[_Parcel]) -> None:
         try:
             await acked
-        except KafkaError as error:
-            self._fail(error, whole)
-            return
         finally:
             self._account(-sum(p.size for p in whole))
         for parcel in whole:
@@ -173,7 +174,12 @@ class LogWriter:
         else:
             self._below.clear()
 
-    def _fail(self, error: Exception, sent: Sequence[_Parcel] = ()) -> None:
+    def _ended(self, task: "asyncio.Task[None]", sent: Sequence[_Parcel] = ()) -> None:
+        """Whatever ended a task of ours before its time, nobody may wait for it for ever."""
+        if (error := failure_of(task)) is not None:
+            self._fail(error, sent)
+
+    def _fail(self, error: BaseException, sent: Sequence[_Parcel] = ()) -> None:
         self._error = self._error or error
         for parcel in [*sent, *(p for waiting in self._waiting.values() for p in waiting)]:
             parcel.fail(UnavailableError(f"{self.topic}: {error!r}"))

@@ -221,6 +221,11 @@ async def in_background(*works: Any) -> AsyncIterator[list["asyncio.Task[Any]"]]
 
 async def finished(generator: Generator) -> bool:
     """Whether every interaction has a row and every request an answer."""
+    return not await unfinished(generator)
+
+
+async def unfinished(generator: Generator) -> str:
+    """Which interactions have no row and which requests no answer, in words; empty when all have."""
     kafka, offsets = generator.settings.kafka, set()
     for record in await read(kafka, Topic.SIGNALS):
         block = decode_block(record.value)
@@ -230,7 +235,16 @@ async def finished(generator: Generator) -> bool:
         for r in await read(kafka, Topic.RECOMMENDATIONS)
         if r.value is not None  # a heartbeat
     }
-    return len(offsets) >= len(generator.sent.interactions) and answered >= generator.sent.requests
+    rows = len(generator.sent.interactions) - len(offsets)
+    unanswered = sorted(generator.sent.requests - answered)
+    found = {
+        f"{rows} interactions have no row": rows > 0,
+        f"{len(unanswered)} requests have no answer: {unanswered[:5]}": unanswered,
+        f"the producer was refused {len(generator.sent.refused)}: {generator.sent.refused[:3]}": (
+            (rows > 0 or unanswered) and generator.sent.refused
+        ),
+    }
+    return "; ".join(words for words, wrong in found.items() if wrong)
 
 
 async def checkpointed(generator: Generator) -> bool:

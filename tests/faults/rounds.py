@@ -60,6 +60,9 @@ async def one_round(cluster: Cluster, directory: Path, seed: int, *, fleet: int 
             await producer.flush()
             await worked_off(generator)
         this.wrong, this.counts = await settle(generator, workers)
+    except AssertionError:
+        print(*(worker.said() for worker in workers), sep="\n")
+        raise
     finally:
         for worker in workers:
             if worker.runs:

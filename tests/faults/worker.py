@@ -77,6 +77,12 @@ class Worker:
         """SIGCONT."""
         self.process.send_signal(signal.SIGCONT)
 
+    def said(self, lines: int = 40) -> str:
+        """The end of its log, without what its client says of connections."""
+        log = self.log.read_text("utf-8", "replace").splitlines() if self.log.exists() else []
+        ours = [line[:300] for line in log if "aiokafka" not in line]
+        return "\n".join([f"--- {self.log.parent.name}", *ours[-lines:]])
+
     def paused(self, seconds: float = 150.0) -> bool:
         """Wait until the process stands still; False if it does not."""
         stat = Path(f"/proc/{self.process.pid}/stat")

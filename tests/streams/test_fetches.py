@@ -1,5 +1,6 @@
 """Fetches gather while records keep coming, and at no other time."""
 
+import asyncio
 from types import SimpleNamespace
 
 import pytest
@@ -55,3 +56,19 @@ def test_each_node_for_itself():
         gathering.answered(1, now, some=True)
     gathering.answered(2, 1.02, some=True)
     assert (gathering.wanted(1), gathering.wanted(2)) == (True, False)
+
+
+@pytest.mark.parametrize("seconds", [0.0, 0.02])
+async def test_a_fetch_that_is_cancelled_brings_nothing(seconds):
+    """The client's ``close`` cancels fetches and awaits each: an exception would end it in the middle."""
+
+    class Resting:
+        async def _proc_fetch_request(self, *_):
+            await asyncio.sleep(60)  # as the client's does after a failure
+
+    fetcher = Resting()
+    gather(fetcher, seconds)
+    task = asyncio.create_task(fetcher._proc_fetch_request(None, 1, SimpleNamespace()))
+    await asyncio.sleep(0)
+    task.cancel()
+    assert await task is False

@@ -25,6 +25,36 @@ async def test_records_stand_in_the_order_in_which_they_were_put(deployment):
     assert found == [out.value for run in runs for out in run]
 
 
+class Breaks:
+    """A producer that fails when a batch is handed to it, or never answers, as ``how`` says."""
+
+    def __init__(self, real, how):
+        self.create_batch = real.create_batch
+        self._how = how
+
+    async def send_batch(self, batch, topic, *, partition):
+        if self._how == "raises":
+            raise KafkaTimeoutError
+        if self._how == "breaks":
+            raise AssertionError("a defect of the client")
+        future = asyncio.get_running_loop().create_future()
+        future.cancel()
+        return future
+
+
+@pytest.mark.parametrize("how", ["raises", "breaks", "gives up"])
+async def test_nobody_waits_for_ever(deployment, how):
+    """Whatever becomes of a batch inside the client, those who wait for it hear of it."""
+    async with idempotent_producer(deployment.kafka) as producer:
+        writer = LogWriter(Breaks(producer, how), topic_name(Topic.EVENTS, deployment.kafka.namespace))
+        async with asyncio.timeout(5):
+            with pytest.raises(UnavailableError, match=writer.topic):
+                await writer.put(0, [Outgoing(None, b"only")])
+        with pytest.raises(UnavailableError):
+            writer.put(0, [Outgoing(None, b"later")])
+        await writer.stop()
+
+
 class Refuses:
     """A producer whose second batch is refused: what a broker may do, and a real one seldom does."""
 
