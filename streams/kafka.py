@@ -8,7 +8,15 @@ from typing import Any, TypeVar
 
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
 from aiokafka.admin import AIOKafkaAdminClient
-from aiokafka.errors import InvalidProducerEpoch, KafkaError, ProducerFenced
+from aiokafka.errors import (
+    GroupCoordinatorNotAvailableError,
+    InvalidProducerEpoch,
+    KafkaError,
+    NotCoordinatorForGroupError,
+    ProducerFenced,
+    for_code,
+)
+from aiokafka.protocol.commit import OffsetFetchRequest
 
 from schemas.errors import UnavailableError
 from schemas.settings import KafkaSettings
@@ -92,6 +100,7 @@ async def admin(kafka: KafkaSettings) -> AsyncIterator[Any]:
         raise UnavailableError(
             f"kafka.bootstrap: {kafka.bootstrap}: no broker answers ({error!r})"
         ) from error
+    client._send_request = _telling(client._send_request)  # noqa: SLF001  as above
     try:
         yield client
     finally:
@@ -130,6 +139,36 @@ async def patiently(ask: Callable[[], Awaitable[T]], *, seconds: float = 10.0) -
             if fenced or monotonic() > deadline:
                 raise
         await asyncio.sleep(0.2)
+
+
+def _telling(send: Callable[..., Awaitable[Any]]) -> Callable[..., Awaitable[Any]]:
+    """A client's way to send requests, which raises where it would take an error for a group without offsets.
+
+    Since the second version of its answer, a coordinator that moves or loads tells so for the group and names
+    no topics; aiokafka 0.14.0 looks for errors at topics only.
+    """
+
+    async def told(request: Any, *args: Any, **options: Any) -> Any:
+        answer = await send(request, *args, **options)
+        if isinstance(request, OffsetFetchRequest) and (code := getattr(answer, "error_code", 0)):
+            raise for_code(code)
+        return answer
+
+    return told
+
+
+def tell_moved(coordinator: Any) -> None:
+    """Make the coordinator of an ``AIOKafkaConsumer`` look for itself again when offsets are elsewhere."""
+    send = _telling(coordinator._send_req)  # noqa: SLF001  there is no public way to see the answer
+
+    async def sent(request: Any) -> Any:
+        try:
+            return await send(request)
+        except (NotCoordinatorForGroupError, GroupCoordinatorNotAvailableError):
+            coordinator.coordinator_dead()
+            raise
+
+    coordinator._send_req = sent  # noqa: SLF001
 
 
 async def connect(client: Any) -> None:

@@ -6,8 +6,8 @@ a second.  Topics declared with a ``BatchSchema`` are delivered to their agents 
 values; agents decode the raw bytes themselves, so a message that cannot be read never reaches Faust's
 error handling, which would acknowledge and lose it.
 
-This is the only file that touches private parts of Faust, and it is written against exactly
-faust-streaming 0.15.3.  Beside batching it repairs what loses data there:
+This file and ``streams.fetch_thread`` are the only ones that touch private parts of Faust; they are written
+against exactly faust-streaming 0.15.3.  Beside batching it repairs what loses data there:
 
 * nothing fetched between a rebalance and the seek that follows it is delivered, and the seek puts every
   partition back, so that all of it comes again: also where nothing was committed but the beginning;
@@ -19,31 +19,22 @@ faust-streaming 0.15.3.  Beside batching it repairs what loses data there:
 from collections import defaultdict, deque
 from collections.abc import AsyncIterator, Iterator, Mapping
 from contextlib import suppress
-from time import monotonic
 from types import MappingProxyType
-from typing import Any, NamedTuple, cast
+from typing import Any, NamedTuple
 from zlib import crc32
 
 import faust
-from aiokafka.errors import (
-    CommitFailedError,
-    IllegalStateError,
-    NoOffsetForPartitionError,
-    OffsetOutOfRangeError,
-)
-from aiokafka.structs import OffsetAndMetadata, TopicPartition
+from aiokafka.errors import IllegalStateError
 from faust.serializers.schemas import Schema
 from faust.transport.drivers import aiokafka as driver
 from faust.types.tuples import ConsumerMessage
 
-from schemas.errors import IncarnationError
-from streams.fetches import gather
+from streams.fetch_thread import BatchConsumerThread
 
 Record = Any
 """An aiokafka ``ConsumerRecord``: ``offset``, ``key``, ``value``, ``timestamp`` (ms), ``headers``."""
 
 MAX_BATCH_BYTES = 4 << 20
-TAKE_SECONDS = 2.0
 RECORD_BYTES = 200
 """What a record takes beside its value, roughly."""
 
@@ -135,112 +126,6 @@ def _cut_bytes(records: list[Record], max_bytes: int) -> Iterator[list[Record]]:
     yield run
 
 
-def _lost(error: Any) -> IncarnationError:
-    """Which position which log does not hold.
-
-    Examples
-    --------
-    >>> str(_lost(OffsetOutOfRangeError({TopicPartition("clicks", 2): 40})))
-    'clicks/2: read up to 40, which the log does not hold: ... start again, which names the remedy'
-    """
-    found = error.args[0] if error.args else {}
-    where = ", ".join(f"{tp.topic}/{tp.partition}: read up to {at}" for tp, at in dict(found).items())
-    return IncarnationError(
-        f"{where or repr(error)}, which the log does not hold: its tail was lost, it was recreated, or "
-        "unread records were deleted: start again, which names the remedy"
-    )
-
-
-def _assignment_of(consumer: Any) -> Any:
-    """Its partitions in this generation of the group: another object in each."""
-    subscription = consumer._subscription.subscription
-    return None if subscription is None else subscription.assignment
-
-
-class BatchConsumerThread(driver.AIOKafkaConsumerThread):  # type: ignore[misc]
-    """The thread that fetches; its commits carry marks."""
-
-    shutdown_timeout = 10.0  # seconds; Faust's own would keep a worker that has failed for a minute
-    _sought: Any = None
-    """The assignment whose partitions stand where the group left them."""
-
-    def _create_worker_consumer(self, transport: Any) -> Any:
-        consumer = super()._create_worker_consumer(transport)
-        if self.app.fetch_wait_ms:  # Faust fixes this at 1,500 and has no setting for it
-            consumer._fetch_max_wait_ms = self.app.fetch_wait_ms
-        return consumer
-
-    async def on_start(self) -> None:
-        """Fetch again only when everything fetched has been taken.
-
-        aiokafka gives a slow reader 0.1 s and then fetches the other partitions without those that are
-        not taken yet; where the others are silent that fetch waits 1.5 s, and nothing of what comes
-        meanwhile is seen.
-        """
-        await super().on_start()
-        fetcher = self._ensure_consumer()._fetcher
-        fetcher._prefetch_backoff = TAKE_SECONDS
-        gather(fetcher, 0.0 if self.app.fetch_wait_ms else self.app.gather_seconds)
-
-    async def seek_to_committed(self) -> Mapping[Any, int]:
-        """Faust's hook: where the partitions that have a committed offset were put."""
-        return cast("Mapping[Any, int]", await self.call_thread(self._seek, self._ensure_consumer()))
-
-    async def _seek(self, consumer: Any) -> dict[TopicPartition, int]:
-        """Every partition to its committed offset: one request, and all at one instant.
-
-        aiokafka's own goes from partition to partition, a request each, and leaves those alone whose
-        committed offset is 0: what had been fetched of them and dropped in a rebalance never came again.
-        """
-        assignment = _assignment_of(consumer)
-        committed = await consumer._coordinator.fetch_committed_offsets(list(consumer.assignment()))
-        if assignment is not _assignment_of(consumer):
-            raise IllegalStateError("the group has rebalanced again")
-        found = {tp: at.offset for tp, at in committed.items() if at.offset >= 0}
-        for tp, offset in found.items():
-            consumer._fetcher.seek_to(tp, offset)
-        self._sought = assignment
-        return found
-
-    async def _fetch_records(self, consumer: Any, *args: Any, **options: Any) -> Any:
-        """Faust's hook: what was fetched since the seek; before it nothing counts, as it comes again.
-
-        A log that does not hold our position any more fells the worker: raised, the error would end Faust's
-        fetcher and nothing else, and the worker would stand in silence, and go on in silence when a
-        recreated log has grown past the position.
-        """
-        try:
-            fetched = await super()._fetch_records(consumer, *args, **options)
-        except (OffsetOutOfRangeError, NoOffsetForPartitionError) as error:
-            await self.crash(_lost(error))
-            return {}
-        return fetched if _assignment_of(consumer) is self._sought else {}
-
-    async def _commit(self, offsets: Mapping[Any, int]) -> bool:
-        assigned = self.assignment()
-        marks = self.consumer.marks
-        now = monotonic()
-        mine = {tp: offset for tp, offset in offsets.items() if tp in assigned}
-        self.tp_last_committed_at.update(dict.fromkeys(mine, now))
-        try:
-            await self._ensure_consumer().commit(
-                {
-                    TopicPartition(tp.topic, tp.partition): OffsetAndMetadata(
-                        offset, self.app.commit_note(tp.topic, tp.partition, marks.get((tp, offset), ""))
-                    )
-                    for tp, offset in mine.items()
-                }
-            )
-        except CommitFailedError:  # the group has rebalanced: the next owner redelivers
-            return False
-        except Exception as error:  # noqa: BLE001  whatever it is, a worker that cannot commit must not go on
-            await self.crash(error)
-            return False
-        for key in [k for k in marks if k[0] in mine and k[1] <= mine[k[0]]]:
-            marks.pop(key, None)
-        return True
-
-
 class BatchConsumer(driver.Consumer):  # type: ignore[misc]
     """Delivers runs, in order, and only after the seek that follows a rebalance."""
 
@@ -250,8 +135,10 @@ class BatchConsumer(driver.Consumer):  # type: ignore[misc]
         self._previous: dict[Any, int] = {}
         self._tracked: Any = None
         self._ready: set[Any] = set()
+        self._rebalances = 0
         self.marks: dict[tuple[Any, int], str] = {}
         super().__init__(*args, **options)
+        self._commit_every = None  # at an interval, never with a message in hand
 
     def _new_consumer_thread(self) -> BatchConsumerThread:
         return BatchConsumerThread(self, loop=self.loop, beacon=self.beacon)
@@ -347,6 +234,21 @@ class BatchConsumer(driver.Consumer):  # type: ignore[misc]
     async def _add_gap(self, tp: Any, offset_from: int, offset_to: int) -> None:
         """Runs end where they end: offsets between them need no bookkeeping."""
 
+    def ack(self, message: Any) -> bool:
+        """Faust's hook, without its look at what was committed.
+
+        A commit that was tried again until it reached another generation may have left more there than this
+        one has delivered; acknowledgements below it would then count for nothing, and the partition would
+        commit nothing until the next rebalance.
+        """
+        if message.acked:
+            return False
+        message.acked = True
+        self._unacked_messages.discard(message)
+        self._acked[message.tp].append(message.offset)
+        self._acked_index[message.tp].add(message.offset)
+        return True
+
     def _new_offset(self, tp: Any) -> int | None:
         """One past the last of the acknowledged runs that nothing unacknowledged precedes."""
         queue, acked = self._delivered[tp], self._acked_index[tp]
@@ -361,15 +263,27 @@ class BatchConsumer(driver.Consumer):  # type: ignore[misc]
         return done[0] + 1
 
     async def perform_seek(self) -> None:
-        """Go to the committed offsets; deliver nothing before that is done."""
+        """Go to the committed offsets; deliver nothing before that is done.
+
+        Raises
+        ------
+        IllegalStateError
+            Another rebalance began meanwhile: its end seeks again.
+        UnavailableError
+            The group's coordinator does not answer.
+        """
         self._ready.clear()
         self._stash.clear()
+        rebalances = self._rebalances
         await super().perform_seek()
+        if rebalances != self._rebalances:
+            raise IllegalStateError("a rebalance overtook the seek")
         self._forget()
         self._ready.update(self.assignment())
 
     async def on_partitions_revoked(self, revoked: Any) -> None:
         """A rebalance begins: what was fetched belongs to nobody now."""
+        self._rebalances += 1
         self._ready.clear()
         self._stash.clear()
         await super().on_partitions_revoked(revoked)

@@ -10,7 +10,6 @@ import asyncio
 from collections import deque
 from collections.abc import Awaitable, Sequence
 from dataclasses import dataclass
-from functools import partial
 from itertools import islice
 from typing import Any
 
@@ -127,11 +126,11 @@ class LogWriter:
 
     async def stop(self) -> None:
         """Let go of what has not been sent; what is on its way may still land."""
+        self._fail(UnavailableError(f"{self.topic}: the writer was stopped"))
         tasks = [*self._tasks.values(), *self._acks]
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
-        self._fail(UnavailableError(f"{self.topic}: the writer was stopped"))
 
     async def _write(self, partition: int) -> None:
         waiting, wake = self._waiting[partition], self._wake[partition]
@@ -156,11 +155,14 @@ class LogWriter:
         task = asyncio.create_task(self._landed(acked, whole))
         self._acks.add(task)
         task.add_done_callback(self._acks.discard)
-        task.add_done_callback(partial(self._ended, sent=whole))
+        task.add_done_callback(failure_of)  # told already
 
     async def _landed(self, acked: Awaitable[Any], whole: list[_Parcel]) -> None:
         try:
             await acked
+        except BaseException as error:
+            self._fail(error, whole)
+            raise
         finally:
             self._account(-sum(p.size for p in whole))
         for parcel in whole:
@@ -169,15 +171,15 @@ class LogWriter:
 
     def _account(self, size: int) -> None:
         self._bytes += size
-        if self._bytes < self._max_bytes:
+        if self._bytes < self._max_bytes or self._error is not None:
             self._below.set()
         else:
             self._below.clear()
 
-    def _ended(self, task: "asyncio.Task[None]", sent: Sequence[_Parcel] = ()) -> None:
+    def _ended(self, task: "asyncio.Task[None]") -> None:
         """Whatever ended a task of ours before its time, nobody may wait for it for ever."""
         if (error := failure_of(task)) is not None:
-            self._fail(error, sent)
+            self._fail(error)
 
     def _fail(self, error: BaseException, sent: Sequence[_Parcel] = ()) -> None:
         self._error = self._error or error

@@ -1,17 +1,23 @@
 """Record batches: cut by count and bytes, committed in order, marked."""
 
 from collections import defaultdict, deque
+from contextlib import nullcontext
 from types import SimpleNamespace
+from unittest.mock import Mock
 
+import pytest
 from aiokafka import AIOKafkaConsumer, TopicPartition
+from aiokafka.errors import IllegalStateError
 from faust.transport.consumer import Consumer
 from faust.types import TP
 from hypothesis import given
 from hypothesis import strategies as st
 
+from schemas.errors import IncarnationError
 from schemas.topics import Topic
 from streams.connection import consumer_options
-from streams.transport import BatchConsumer, BatchConsumerThread, cut, mark_of
+from streams.fetch_thread import BatchConsumerThread
+from streams.transport import BatchConsumer, cut, mark_of
 from tests.streams.clients.room import write
 
 PARTITION = TP("clicks", 0)
@@ -60,6 +66,38 @@ def test_a_committed_offset_carries_the_mark_of_the_record_before_it():
     assert consumer.marks == {(PARTITION, 10): "m9"}
 
 
+def test_what_another_generation_committed_holds_nothing_back():
+    """A commit that came late left 500 there; runs below it are acknowledged and leave the queue."""
+    consumer = batch_consumer(9, 19)
+    consumer._committed_offset = {PARTITION: 500}
+    consumer._unacked_messages = set()
+    for last in (9, 19):
+        message = Mock(acked=False, tp=PARTITION, offset=last)
+        assert consumer.ack(message)
+        assert not consumer.ack(message)
+    assert consumer._new_offset(PARTITION) == 20
+    assert not consumer._delivered[PARTITION]
+
+
+@pytest.mark.parametrize("overtaken", [False, True])
+async def test_a_seek_that_a_rebalance_overtakes_makes_nothing_ready(overtaken, monkeypatch):
+    """The end of the rebalance seeks again; until then nothing is delivered."""
+    consumer = batch_consumer(9)
+    consumer._ready, consumer._stash, consumer._rebalances = {PARTITION}, {PARTITION: ["old"]}, 3
+    consumer._previous, consumer.assignment = {PARTITION: 9}, lambda: {PARTITION}
+
+    async def seek(self):
+        assert not self._ready
+        self._stash[PARTITION] = ["fetched since the seek"]
+        self._rebalances += overtaken
+
+    monkeypatch.setattr(Consumer, "perform_seek", seek)
+    with pytest.raises(IllegalStateError) if overtaken else nullcontext():
+        await consumer.perform_seek()
+    assert consumer._ready == (set() if overtaken else {PARTITION})
+    assert consumer._stash == {PARTITION: ["fetched since the seek"]}
+
+
 @given(st.permutations(range(12)))
 def test_every_order_of_acknowledgement_commits_prefixes(order):
     """Whatever the order, the committed offset is the end of a prefix that is fully acknowledged."""
@@ -104,9 +142,12 @@ async def test_what_was_fetched_before_the_seek_comes_again(deployment):
     async with AIOKafkaConsumer(topic, **options) as consumer:
         end = (await consumer.end_offsets([tp]))[tp]
         assert end > 1  # or nothing of this partition could be lost
-        await consumer.commit({tp: 0, TopicPartition(topic, 1): 0})
         thread = object.__new__(BatchConsumerThread)
         thread.consumer = SimpleNamespace(flow_active=True)
+        await consumer.commit({tp: 0})
+        with pytest.raises(IncarnationError, match=f"{topic}/1: the group has no offset"):
+            await thread._seek(consumer)
+        await consumer.commit({TopicPartition(topic, 1): 0})
 
         async def fetched(seconds: float = 2.0) -> list[int]:
             found = await thread._fetch_records(consumer, {tp}, timeout=seconds, max_records=100)
