@@ -7,7 +7,7 @@ import numpy as np
 from models.components.transitions import Transitions
 from models.contexts import Contexts
 from models.fusion.scored import ScoredLists
-from models.jit import kernel
+from models.jit import brief_kernel, kernel
 from models.scoring import SlotMaps
 from schemas.signals import Float64, Int32
 
@@ -64,7 +64,7 @@ class Reasons:
         return found, weight
 
 
-@kernel
+@brief_kernel
 def _name(
     lists: Int32,
     slots: Int32,

@@ -53,7 +53,8 @@ class KafkaSettings(_Section, frozen=True, kw_only=True):
         0 leaves the client's default; brokers that do not wake long polls need about 10.
     gather_ms
         While records keep coming, a worker's fetches wait for so long for more of them, which saves
-        much of a busy worker's time; 0: they bring each record at once.
+        much of a busy worker's time; where lists wait, up to six times as long; 0: they bring each
+        record at once.
     linger_ms
         How long the client gathers records into one request.
     username, password

@@ -25,6 +25,7 @@ from streams.catalogue import Catalogue
 from streams.clock import BrokerClock
 from streams.crash import CrashPoint
 from streams.deadletters import DeadLetters
+from streams.fetches import gathering_seconds
 from streams.guardrail import Guardrail
 from streams.heart import Heart
 from streams.incarnations import Incarnations, check_group, open_group
@@ -144,6 +145,11 @@ class Runtime:
         if self.guardrail is not None and not self.guardrail.trusted:
             return Rung.GLOBAL, Cause.LEARNER
         return WHOLE
+
+    def gather_seconds(self) -> float:
+        """How long a fetch gathers now."""
+        waiting = self.overload.pressure * self.settings.lists.deadline_ms / 1000
+        return gathering_seconds(self.settings.kafka.gather_ms / 1000, waiting)
 
     def watch_progress(self, committed: Callable[[], dict[Place, int]]) -> None:
         """Notice partitions that stand still: what the group has committed, and what was learned."""
@@ -315,7 +321,8 @@ def create_app(
     app = StreamApp(**faust_options(settings.kafka))
     app.runtime = runtime
     app.fetch_wait_ms = settings.kafka.fetch_wait_ms
-    app.gather_seconds = settings.kafka.gather_ms / 1000
+    if not settings.kafka.fetch_wait_ms:
+        app.gather_seconds = runtime.gather_seconds
     app.incarnations = runtime.incarnations
     _add_agents(app, runtime)
     _follow_assignments(app, runtime, settings.kafka.topic(Topic.EVENTS))

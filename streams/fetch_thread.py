@@ -86,7 +86,7 @@ class BatchConsumerThread(driver.AIOKafkaConsumerThread):  # type: ignore[misc]
         tell_moved(consumer._coordinator)
         fetcher = consumer._fetcher
         fetcher._prefetch_backoff = TAKE_SECONDS
-        gather(fetcher, 0.0 if self.app.fetch_wait_ms else self.app.gather_seconds)
+        gather(fetcher, self.app.gather_seconds)
 
     async def seek_to_committed(self) -> Mapping[Any, int]:
         """Faust's hook: where the partitions were put.

@@ -69,6 +69,11 @@ class Overload:
         self.level = Level.NOTHING
 
     @property
+    def pressure(self) -> float:
+        """The longest wait before the last look, as a share of the time that a list has."""
+        return self._before
+
+    @property
     def explanations(self) -> bool:
         """Whether lists name the past items that spoke for them."""
         return self.level < Level.EXPLANATIONS

@@ -17,7 +17,7 @@ against exactly faust-streaming 0.15.3.  Beside batching it repairs what loses d
 """
 
 from collections import defaultdict, deque
-from collections.abc import AsyncIterator, Iterator, Mapping
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 from contextlib import suppress
 from types import MappingProxyType
 from typing import Any, NamedTuple
@@ -311,13 +311,13 @@ class BatchApp(faust.App):  # type: ignore[misc]
     fetch_wait_ms
         Longest wait of a fetch; 0 keeps Faust's own.  Only brokers that do not wake long polls need it.
     gather_seconds
-        How long fetches gather records that keep coming; 0: they do not.
+        Tells how long fetches gather records that keep coming; 0: they do not.
     incarnations
         Life of each (topic, partition) that is not in its first; written beside committed offsets.
     """
 
     fetch_wait_ms: int = 0
-    gather_seconds: float = 0.0
+    gather_seconds: Callable[[], float] = staticmethod(lambda: 0.0)
     incarnations: Mapping[tuple[str, int], int] = MappingProxyType({})
 
     def _new_transport(self) -> BatchTransport:

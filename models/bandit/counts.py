@@ -14,7 +14,7 @@ import numpy as np
 
 from models.arena import Arena
 from models.fold import Lent, Rows
-from models.jit import kernel
+from models.jit import brief_kernel, kernel
 from schemas.signals import Float32, Float64, Int32, Int64, Kind, UInt8, UInt64
 from schemas.snapshots import checksum, pack, unpack
 
@@ -210,7 +210,7 @@ def _all(count: Float64) -> float:
     return float(max(count[_TRIALS] + count[_PENDING], count[_HITS]))
 
 
-@kernel
+@brief_kernel
 def _rate(total: Float64, hits: float, mean: float) -> float:
     """The stream's rate; between 1e-6 and 1 − 1e-6 whatever came."""
     rate = (total[_HITS] + hits) / (max(total[_TRIALS], total[_HITS]) + hits / mean)
@@ -247,7 +247,7 @@ def _examined(places: Float64, k: int) -> float:
     return float(min(max(ratio, 0.01), 1.0))
 
 
-@kernel
+@brief_kernel
 def _posterior(
     slots: Int32,
     counts: Float64,

@@ -14,7 +14,7 @@ from models.components.selecting import select
 from models.components.transitions import ignored
 from models.counter_random import GOLDEN, finalise, unit
 from models.fold import Lent, Rows
-from models.jit import fast_kernel, kernel
+from models.jit import brief_kernel, fast_kernel, kernel
 from schemas.signals import Float32, Float64, Int32, Int64, UInt8, UInt64
 from schemas.snapshots import checksum, pack, unpack
 
@@ -374,7 +374,7 @@ def _nudge(
         table[i, d] -= size * by[d]
 
 
-@kernel
+@brief_kernel
 def _vectors(
     x: tuple[Int32, Int32, Float32, UInt8],
     tables: tuple[Float32, Float32],
@@ -415,7 +415,7 @@ def _top(
         select(score[:n], found[:n], (histogram, keys), items[u, 0], values[u, 0])
 
 
-@kernel
+@brief_kernel
 def _scores(vectors: Float32, q: Float32, bias: Float32, start: Int32, item: Int32, out: Float32) -> None:
     for u in range(len(vectors)):
         for p in range(start[u], start[u + 1]):

@@ -7,7 +7,7 @@ import numpy as np
 from models.arena import Arena
 from models.components.base import Queries, ban
 from models.fold import Lent, Rows
-from models.jit import inner_kernel, kernel
+from models.jit import brief_kernel, inner_kernel, kernel
 from schemas.signals import Float32, Float64, Int32, Int64
 from schemas.snapshots import checksum, pack, unpack
 
@@ -226,7 +226,7 @@ def _lift(h: int, item: int, key: Float64, place: Int32, top: Int32, filled: Int
     place[item, h] = at
 
 
-@kernel
+@brief_kernel
 def _walk(
     x: tuple[Int32, Float32],
     bans: tuple[Int32, Int32],

@@ -9,7 +9,7 @@ from models.components.base import Queries, ban
 from models.components.selecting import select
 from models.components.transitions import ignored
 from models.fold import Lent, Rows
-from models.jit import kernel
+from models.jit import brief_kernel, kernel
 from schemas.signals import Float32, Float64, Int32, UInt8
 from schemas.snapshots import checksum, pack, unpack
 
@@ -180,7 +180,7 @@ def _learn(
             seen[ctx_item[j]] = 0
 
 
-@kernel
+@brief_kernel
 def _hazards(
     x: tuple[Int32, Int32, Float32, UInt8],
     bins: tuple[Float64, Float64],
@@ -208,7 +208,7 @@ def _hazards(
         own_start[u + 1] = n
 
 
-@kernel
+@brief_kernel
 def _top(
     own: tuple[Int32, Int32, Float32],
     bans: tuple[Int32, Int32],
@@ -232,7 +232,7 @@ def _top(
         select(score[:n], found[:n], (histogram, keys), items[u, 0], values[u, 0])
 
 
-@kernel
+@brief_kernel
 def _gather(own: tuple[Int32, Int32, Float32], start: Int32, item: Int32, place: Int32, out: Float32) -> None:
     own_start, own_item, own_value = own
     for u in range(len(start) - 1):

@@ -10,7 +10,7 @@ from models.components.minifloat import UInt16, decode
 from models.components.neighbours import SLACK, NeighbourPool, Pool, fade, heaviest_of, make, place_of, put
 from models.components.selecting import BUCKETS, best_first, bucket, clear, key_of, limit_of
 from models.fold import Lent, Rows
-from models.jit import fast_kernel, kernel
+from models.jit import brief_kernel, fast_kernel, kernel
 from schemas.signals import Float32, Float64, Int32, Int64, UInt8, UInt64
 from schemas.snapshots import checksum, pack, unpack
 
@@ -306,7 +306,7 @@ def _forget(row: int, pool: Pool, out: Float64) -> None:
         out[row] *= KEEP
 
 
-@kernel
+@brief_kernel
 def _bound(start: Int32, item: Int32, used: Int32, n_items: int) -> int:
     """How many items a batch can reach at most."""
     total = 0

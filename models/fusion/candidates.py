@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from models.jit import kernel
+from models.jit import brief_kernel, kernel
 from schemas.signals import Float32, Int32
 
 RRF = 60.0
@@ -51,7 +51,7 @@ def given(top: Int32, only: Union, n_items: int) -> Union:
     return Union(only.start, only.item, rrf)
 
 
-@kernel
+@brief_kernel
 def _given(top: Int32, place: Int32, start: Int32, item: Int32, rrf: Float32) -> None:
     for u in range(top.shape[0]):
         for p in range(start[u], start[u + 1]):
@@ -65,7 +65,7 @@ def _given(top: Int32, place: Int32, start: Int32, item: Int32, rrf: Float32) ->
             place[item[p]] = 0
 
 
-@kernel
+@brief_kernel
 def _union(top: Int32, place: Int32, start: Int32, item: Int32, rrf: Float32) -> int:
     n = 0
     for u in range(top.shape[0]):

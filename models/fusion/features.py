@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from models.jit import kernel
+from models.jit import brief_kernel
 from schemas.signals import Float32, Int32
 
 LOW, HIGH = -4.0, 6.0
@@ -23,7 +23,7 @@ def normalise(top: Int32, values: Float32, start: Int32, scores: Float32, out: F
     _normalise(top, values, start, scores, out)
 
 
-@kernel
+@brief_kernel
 def _normalise(top: Int32, values: Float32, start: Int32, scores: Float32, out: Float32) -> None:
     for u in range(top.shape[0]):
         for c in range(top.shape[1]):

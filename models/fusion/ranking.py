@@ -5,14 +5,14 @@ import numpy as np
 from models.components.base import before
 from models.components.selecting import item_of, key_of
 from models.fusion.candidates import RRF
-from models.jit import inner_kernel, kernel
+from models.jit import brief_kernel, inner_kernel, kernel
 from schemas.signals import Float32, Float64, Int32, UInt64
 
 RRF_SCALE = 60.0
 """Rank fusion's utilities are multiplied by this: an item that leads two lists stands about 2 above none."""
 
 
-@kernel
+@brief_kernel
 def crosses(
     slots: Int32, count: Float64, features: Float32, content: tuple[int, int], at: int, novelty: float
 ) -> None:
@@ -68,7 +68,7 @@ def split_ranks(
             place[item[p]] = 0
 
 
-@kernel
+@brief_kernel
 def total(parts: Float64, utility: Float64) -> None:
     """Sum of parts, left to right."""
     for p in range(len(utility)):

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from models.fusion.scored import ScoredLists
-from models.jit import kernel
+from models.jit import brief_kernel, kernel
 from models.policy.rules import Ruling, Shelf
 from models.policy.sampling import Pools
 from schemas.signals import Float64, Int32, UInt8
@@ -93,7 +93,7 @@ def weigh(
     return Weighed(pools, source, boost[:kept], draws[:kept], novelty[:kept], dropped)
 
 
-@kernel
+@brief_kernel
 def _weigh(
     scored: tuple[Int32, Int32, Float64, Float64],
     exploration: Float64,

@@ -5,7 +5,7 @@ from types import SimpleNamespace
 
 import pytest
 
-from streams.fetches import PLENTY, Gathering, gather
+from streams.fetches import PLENTY, Gathering, gather, gathering_seconds
 
 
 class Fetcher:
@@ -43,15 +43,26 @@ async def test_when_fetches_gather(answers, asked):
     """From the second of two answers with records that follow each other closely, to the first without."""
     fetcher = Fetcher()
     fetcher.answers = iter(answers)
-    gather(fetcher, 0.02, lambda: fetcher.now)
+    gather(fetcher, lambda: 0.02, lambda: fetcher.now)
     for _ in answers:
         await fetcher.fetch(1)
     assert fetcher.asked == asked
 
 
+async def test_who_is_busy_gathers_for_longer():
+    """Each fetch asks how long it may wait now."""
+    fetcher, waiting = Fetcher(), [0.0]
+    fetcher.answers = iter([(1, True)] + [(0.01, True)] * 5)
+    gather(fetcher, lambda: gathering_seconds(0.01, waiting[0]), lambda: fetcher.now)
+    for waits in (0.0, 0.0, 0.0, 0.1, 5.0, 0.0):
+        waiting[0] = waits
+        await fetcher.fetch(1)
+    assert fetcher.asked == [AT_ONCE] * 2 + [(wait, PLENTY) for wait in (10, 40, 60, 10)]
+
+
 def test_each_node_for_itself():
     """A leader of busy partitions says nothing about another's."""
-    gathering = Gathering(0.02)
+    gathering = Gathering(lambda: 0.02)
     for now in (1.0, 1.01):
         gathering.answered(1, now, some=True)
     gathering.answered(2, 1.02, some=True)
@@ -67,7 +78,7 @@ async def test_a_fetch_that_is_cancelled_brings_nothing(seconds):
             await asyncio.sleep(60)  # as the client's does after a failure
 
     fetcher = Resting()
-    gather(fetcher, seconds)
+    gather(fetcher, lambda: seconds)
     task = asyncio.create_task(fetcher._proc_fetch_request(None, 1, SimpleNamespace()))
     await asyncio.sleep(0)
     task.cancel()
