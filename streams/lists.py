@@ -28,6 +28,9 @@ STALE_MS = 60_000
 """A push whose event came to the broker longer ago is shed: the person has moved on, and a replay must not
 flood them."""
 
+MANY, MOST = 4, 256
+"""Where more lists wait than so many batches, so many are scored as one, within the limit of the setting."""
+
 LAST_SECONDS = 5.0
 """For which what waits is still decided on when the process is told to end; its heir decides on the rest."""
 
@@ -151,7 +154,7 @@ class Lists:
     async def decide(self) -> None:
         """Decide on one batch and send the decisions to their log."""
         now = self._clock()
-        ready = self._ready(self._queue.take(self._settings.batch), now)
+        ready = self._ready(self._queue.take(self._count()), now)
         for step, (asked, batch) in ready.items():
             self._batches += 1
             started = perf_counter()
@@ -159,6 +162,11 @@ class Lists:
             self._ladder.took(step, perf_counter() - started)
             self._observer.on_batch(len(drawn), seconds)
             self._log(asked, drawn, now)
+
+    def _count(self) -> int:
+        """How many lists the next batch takes: the thread waits for the interpreter per batch, not per list."""
+        many = min(MANY * self._settings.batch, MOST)
+        return many if len(self._queue) > many else self._settings.batch
 
     def _log(self, asked: list[Asked], drawn: list[Drawn], now: int) -> None:
         """Send decisions to their log, and see each through; what is not ours any more its heir decides."""
