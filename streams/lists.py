@@ -164,7 +164,7 @@ class Lists:
             self._log(asked, drawn, now)
 
     def _count(self) -> int:
-        """How many lists the next batch takes: the thread waits for the interpreter per batch, not per list."""
+        """How many lists the next batch takes: the thread waits for the interpreter per batch, not list."""
         many = min(MANY * self._settings.batch, MOST)
         return many if len(self._queue) > many else self._settings.batch
 
