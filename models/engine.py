@@ -70,7 +70,7 @@ class Engine:
 
     Not thread-safe: a worker guards it by one lock, but for what touches user state alone (``apply``,
     ``Batch.of``), which one other thread may do at the same time once it is told to ``share``.  Kernels
-    release the interpreter lock.
+    that take long release the interpreter lock.
 
     Parameters
     ----------

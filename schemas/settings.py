@@ -251,7 +251,7 @@ class ListSettings(_Section, frozen=True, kw_only=True):
     k
         Length of lists that nobody asked for.
     batch, gather_ms
-        Lists scored at once (where more than four batches wait, four as one, at most 256), and how long
+        Lists scored at once (four times as many, at most 256, where more than that wait), and how long
         after one batch the next one gathers; after a pause a list waits for no others.
     deadline_ms
         A request that has waited for so long, and does not say how long it waits, is answered from a cheaper

@@ -112,7 +112,7 @@ class BatchConsumerThread(driver.AIOKafkaConsumerThread):  # type: ignore[misc]
         committed = await consumer._coordinator.fetch_committed_offsets(list(partitions))
         if assignment is not _assignment_of(consumer):
             raise IllegalStateError("the group has rebalanced again")
-        found = {tp: at.offset for tp, at in committed.items() if at.offset >= 0}
+        found = {tp: at.offset for tp, at in committed.items()}
         if missing := partitions - found.keys():  # every worker gives all of them one before it joins
             raise _no_offset(sorted(missing))
         for tp, offset in found.items():

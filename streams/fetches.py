@@ -6,8 +6,8 @@ through Faust, its agent and a produce request of its own.  A worker that is giv
 by one spends most of a core on that, and its lists wait behind it.  The first record after a pause still
 comes at once.
 
-A worker that has enough to do gathers for longer: where lists wait for 100 ms anyway, 40 ms more for a fetch
-are soon won back, because there are a quarter of the runs.
+A worker that has enough to do gathers for longer: where requested lists wait for 100 ms anyway, 40 ms more
+for a fetch are soon won back, because there are a quarter of the runs.
 """
 
 import asyncio
@@ -18,7 +18,8 @@ from typing import Any
 KEEP_COMING = 3.0
 """Records keep coming when they follow each other within so many times the gathering time."""
 SHARE = 0.4
-"""Of the time that lists wait in the worker: so long a fetch may gather, too."""
+"""Of the time that requested lists wait in the worker: so long a fetch may gather, too.  Half of it for
+pushed ones, which have twice as long."""
 LONGEST = 6.0
 """Times the gathering time of a worker with little to do."""
 PLENTY = 1 << 20
@@ -26,7 +27,7 @@ PLENTY = 1 << 20
 
 
 def gathering_seconds(least: float, waiting: float) -> float:
-    """How long fetches gather while lists wait for ``waiting`` seconds in this worker.
+    """How long fetches gather while requested lists wait for ``waiting`` seconds in this worker.
 
     Examples
     --------

@@ -135,7 +135,9 @@ async def patiently(ask: Callable[[], Awaitable[T]], *, seconds: float = 10.0) -
         try:
             return await ask()
         except (KafkaError, UnavailableError) as error:
-            fenced = isinstance(error.__cause__ or error, ProducerFenced | InvalidProducerEpoch)
+            fenced = any(
+                isinstance(e, ProducerFenced | InvalidProducerEpoch) for e in (error, error.__cause__)
+            )
             if fenced or monotonic() > deadline:
                 raise
         await asyncio.sleep(0.2)

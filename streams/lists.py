@@ -29,7 +29,7 @@ STALE_MS = 60_000
 flood them."""
 
 MANY, MOST = 4, 256
-"""Where more lists wait than so many batches, so many are scored as one, within the limit of the setting."""
+"""Where more lists wait than so many batches, and than the largest batch, those are scored at once."""
 
 LAST_SECONDS = 5.0
 """For which what waits is still decided on when the process is told to end; its heir decides on the rest."""

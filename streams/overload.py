@@ -70,7 +70,7 @@ class Overload:
 
     @property
     def pressure(self) -> float:
-        """The longest wait before the last look, as a share of the time that a list has."""
+        """The longest wait (of a list or the loop) before the last look, as a share of what a list has."""
         return self._before
 
     @property

@@ -4,9 +4,9 @@ A record needs about eight turns of the loop from the socket through Faust to it
 them also applied a run on every partition and scored a batch of lists, 3 to 6 ms a piece, the hop
 would take 80 ms on an idle machine; with light turns between heavy ones it takes one of these pieces.
 
-Whatever reads the models runs on one thread, one after the other: it is mostly kernels, which let go of the
-interpreter lock, so the loop goes on fetching, applying and sending meanwhile, on another core where there
-is one.
+Whatever reads the models runs on one thread, one after the other: it is mostly kernels, the
+long ones of which let go of the interpreter lock, so the loop goes on fetching, applying and sending
+meanwhile, on another core where there is one.
 """
 
 import asyncio

@@ -18,17 +18,17 @@ against exactly faust-streaming 0.15.3.  Beside batching it repairs what loses d
 
 from collections import defaultdict, deque
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping
-from contextlib import suppress
 from types import MappingProxyType
 from typing import Any, NamedTuple
 from zlib import crc32
 
 import faust
-from aiokafka.errors import IllegalStateError
+from aiokafka.errors import IllegalStateError, KafkaError
 from faust.serializers.schemas import Schema
 from faust.transport.drivers import aiokafka as driver
 from faust.types.tuples import ConsumerMessage
 
+from schemas.errors import StreamwiseError
 from streams.fetch_thread import BatchConsumerThread
 
 Record = Any
@@ -156,8 +156,7 @@ class BatchConsumer(driver.Consumer):  # type: ignore[misc]
         if records is None or self.should_stop:
             return
         if not self.flow_active:
-            with suppress(IllegalStateError):  # a rebalance overtook it: its end seeks again
-                await self.perform_seek()
+            await self._seek_again()
             return
         for tp, fetched in self._deliverable(records).items():
             if not (active is None or tp in active or tp in self._buffered_partitions):
@@ -168,8 +167,21 @@ class BatchConsumer(driver.Consumer):  # type: ignore[misc]
                     return
                 yield tp, self._track(tp, message)
 
+    async def _seek_again(self) -> None:
+        """Go back to what is committed: what was fetched while the flow stood still is dropped."""
+        try:
+            await self.perform_seek()
+        except IllegalStateError:  # a rebalance overtook it: its end seeks again
+            return
+        except (KafkaError, StreamwiseError) as error:  # raised, it might end the fetcher and nothing else
+            await self.crash(error)
+
     def _deliverable(self, records: Mapping[Any, list[Record]]) -> dict[Any, list[Record]]:
-        """What may go out now, behind what was held back until perform_seek() had returned."""
+        """What may go out now, behind what was held back until perform_seek() had returned.
+
+        What is held begins where the last seek put us, and what comes goes on there: nothing is fetched
+        between two seeks of one assignment, as the second one is made by who fetches.
+        """
         held, self._stash = self._stash, {}
         for tp, fetched in records.items():
             held[tp] = held[tp] + fetched if tp in held else fetched

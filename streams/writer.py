@@ -142,12 +142,12 @@ class LogWriter:
 
     async def _send_next(self, partition: int, waiting: "deque[_Parcel]") -> None:
         """One batch: as many whole parcels as fit, and the part of the next one that fits."""
-        builder = self._producer.create_batch()
         whole: list[_Parcel] = []
-        while waiting and waiting[0].pack(builder):
-            whole.append(waiting.popleft())
-        builder.close()
         try:
+            builder = self._producer.create_batch()
+            while waiting and waiting[0].pack(builder):
+                whole.append(waiting.popleft())
+            builder.close()
             acked = await self._producer.send_batch(builder, self.topic, partition=partition)
         except BaseException as error:  # cancelled, too: whoever waits for these must hear of it
             self._fail(error, whole)
@@ -160,7 +160,7 @@ class LogWriter:
     async def _landed(self, acked: Awaitable[Any], whole: list[_Parcel]) -> None:
         try:
             await acked
-        except BaseException as error:
+        except BaseException as error:  # as above
             self._fail(error, whole)
             raise
         finally:
@@ -184,7 +184,7 @@ class LogWriter:
     def _fail(self, error: BaseException, sent: Sequence[_Parcel] = ()) -> None:
         self._error = self._error or error
         for parcel in [*sent, *(p for waiting in self._waiting.values() for p in waiting)]:
-            parcel.fail(UnavailableError(f"{self.topic}: {error!r}"))
+            parcel.fail(UnavailableError(f"{self.topic}: {self._error!r}"))
         for waiting in self._waiting.values():
             waiting.clear()
         self._below.set()

@@ -24,6 +24,7 @@ async def worked_off(generator: Generator) -> None:
     deadline = monotonic() + 400
     while left := await unfinished(generator):
         assert monotonic() < deadline, left
+        await asyncio.sleep(0.05)
     await eventually(lambda: checkpointed(generator), 150)  # told to end in a rebalance, nobody writes it
 
 

@@ -1,5 +1,10 @@
 """Overload: entered step by step, in the order of what is missed least, left again, without flapping."""
 
+import pytest
+
+from models.engine import Engine
+from schemas.settings import KafkaSettings, Settings
+from streams.app import create_app
 from streams.observer import NullObserver
 from streams.overload import CALM_LOOKS, FRESH, THRESHOLDS, Level, Overload
 
@@ -34,6 +39,20 @@ def test_each_level_gives_up_one_more_thing_and_gives_it_back() -> None:
     looks(overload, 0.0, 4 * CALM_LOOKS)
     assert given_up(overload) == [False] * 4
     assert levels.told == [1, 2, 3, 4, 3, 2, 1, 0]
+
+
+@pytest.mark.parametrize(("fetch_wait_ms", "calm", "busy"), [(0, 0.01, 0.04), (10, 0.0, 0.0)])
+def test_fetches_gather_for_longer_while_lists_wait(fetch_wait_ms: int, calm: float, busy: float) -> None:
+    """What was noted before the last look counts; brokers that must be polled often are not made to wait."""
+    settings = Settings(kafka=KafkaSettings(fetch_wait_ms=fetch_wait_ms, gather_ms=10))
+    app = create_app(settings, Engine.of(settings))
+    assert app.gather_seconds() == calm
+    app.runtime.overload.note(100 / settings.lists.deadline_ms)
+    assert app.gather_seconds() == calm
+    app.runtime.overload.look()
+    assert app.gather_seconds() == pytest.approx(busy)
+    app.runtime.overload.look()
+    assert app.gather_seconds() == calm
 
 
 def test_one_late_batch_is_no_overload() -> None:

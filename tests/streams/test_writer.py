@@ -55,6 +55,37 @@ async def test_nobody_waits_for_ever(deployment, how):
         await writer.stop()
 
 
+async def test_a_record_that_cannot_be_packed_harms_nobody_in_silence(deployment):
+    """Who came before it in the same batch hears of it, too."""
+    async with idempotent_producer(deployment.kafka) as producer:
+        writer = LogWriter(producer, topic_name(Topic.EVENTS, deployment.kafka.namespace))
+        both = [writer.put(0, [Outgoing(None, value)]) for value in (b"good", "not bytes")]
+        async with asyncio.timeout(5):
+            found = await asyncio.gather(*both, return_exceptions=True)
+        assert [type(error) for error in found] == [UnavailableError] * 2
+        await writer.stop()
+
+
+async def test_what_is_on_its_way_when_the_writer_stops_says_so(deployment):
+    """Nobody can tell whether it landed: that is no success."""
+
+    class Silent:
+        create_batch = None
+
+        async def send_batch(self, *_, **__):
+            return asyncio.get_running_loop().create_future()
+
+    async with idempotent_producer(deployment.kafka) as producer:
+        silent = Silent()
+        silent.create_batch = producer.create_batch
+        writer = LogWriter(silent, topic_name(Topic.EVENTS, deployment.kafka.namespace))
+        sent = writer.put(0, [Outgoing(None, b"only")])
+        await asyncio.sleep(0.05)
+        await writer.stop()
+        with pytest.raises(UnavailableError, match="the writer was stopped"):
+            await sent
+
+
 class Refuses:
     """A producer whose second batch is refused: what a broker may do, and a real one seldom does."""
 
