@@ -23,6 +23,8 @@ from tests.streams.clients.room import read
 SOURCES = (Topic.CLICKS, Topic.PURCHASES, Topic.REQUESTS)
 SECONDS, RATE = 20.0, 150
 ROWS, READERS = 600, 40
+LATE_SECONDS = 0.05
+"""By which answers come late: some is on its way when a connection breaks."""
 
 
 @pytest.mark.kafka
@@ -42,12 +44,14 @@ async def test_input_that_comes_twice_counts_once(one: Cluster, tmp_path: Path):
     try:
         async with producer, in_background(keeper.run(), generator.see_lists()):
             async with in_background(generator.write(producer, round(RATE * SECONDS), SECONDS)):
+                one.proxies[1].delay = LATE_SECONDS
                 for n in range(round(SECONDS)):
                     one.proxies[1].reset()
                     await asyncio.sleep(1)
                     if n % 7 == 0:
                         await asyncio.to_thread(replay, settings, file)
                         worker.kill()
+                one.proxies[1].heal()
                 await generator.share_written.wait()
                 await serves_all(generator)
             await producer.flush()
