@@ -241,6 +241,10 @@ class ExperimentSettings(_Section, frozen=True, kw_only=True):
     holdout: Annotated[float, Meta(ge=0, lt=1)] = 0.1
 
 
+LARGEST_BATCH = 256
+"""Lists that are scored at once at most."""
+
+
 class ListSettings(_Section, frozen=True, kw_only=True):
     """When lists are computed, and how long they may take.
 
@@ -264,7 +268,7 @@ class ListSettings(_Section, frozen=True, kw_only=True):
 
     publish: Literal["always", "requests"] = "always"
     k: Annotated[int, Meta(ge=1, le=200)] = 10
-    batch: Annotated[int, Meta(ge=1, le=256)] = 64
+    batch: Annotated[int, Meta(ge=1, le=LARGEST_BATCH)] = 64
     gather_ms: Annotated[float, Meta(ge=0, le=1000)] = 10.0
     deadline_ms: Positive = 1000.0
     max_pending: Count = 20_000

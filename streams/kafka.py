@@ -100,7 +100,7 @@ async def admin(kafka: KafkaSettings) -> AsyncIterator[Any]:
         raise UnavailableError(
             f"kafka.bootstrap: {kafka.bootstrap}: no broker answers ({error!r})"
         ) from error
-    client._send_request = _telling(client._send_request)  # noqa: SLF001  as above
+    client._send_request = _telling(client._send_request)  # noqa: SLF001  as for consumers
     try:
         yield client
     finally:
@@ -109,17 +109,26 @@ async def admin(kafka: KafkaSettings) -> AsyncIterator[Any]:
 
 async def insist(ask: Callable[[], Awaitable[T]], *, seconds: float = 20.0) -> T:
     """Ask again while the broker says that it is not ready yet (a coordinator that moves or is new)."""
-    deadline = monotonic() + seconds
-    while True:
-        try:
-            return await ask()
-        except KafkaError as error:
-            if not error.retriable or monotonic() > deadline:
-                raise UnavailableError(f"the broker does not answer ({error!r})") from error
-        await asyncio.sleep(0.2)
+    try:
+        return await patiently(ask, seconds=seconds, again=_is_retriable)
+    except KafkaError as error:
+        raise UnavailableError(f"the broker does not answer ({error!r})") from error
 
 
-async def patiently(ask: Callable[[], Awaitable[T]], *, seconds: float = 10.0) -> T:
+def _is_retriable(error: Exception) -> bool:
+    return isinstance(error, KafkaError) and bool(error.retriable)
+
+
+def _is_not_fenced(error: Exception) -> bool:
+    return not any(isinstance(e, ProducerFenced | InvalidProducerEpoch) for e in (error, error.__cause__))
+
+
+async def patiently(
+    ask: Callable[[], Awaitable[T]],
+    *,
+    seconds: float = 10.0,
+    again: Callable[[Exception], bool] = _is_not_fenced,
+) -> T:
     """Ask from the beginning after a broker did not answer: one connection that breaks fells nobody.
 
     Some errors of a broken connection come out of the client as errors that it will not try again after
@@ -135,10 +144,7 @@ async def patiently(ask: Callable[[], Awaitable[T]], *, seconds: float = 10.0) -
         try:
             return await ask()
         except (KafkaError, UnavailableError) as error:
-            fenced = any(
-                isinstance(e, ProducerFenced | InvalidProducerEpoch) for e in (error, error.__cause__)
-            )
-            if fenced or monotonic() > deadline:
+            if not again(error) or monotonic() > deadline:
                 raise
         await asyncio.sleep(0.2)
 

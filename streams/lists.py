@@ -11,7 +11,7 @@ from models.requests import Batch, ListRequest
 from schemas.events import Decision, encode_decision, encode_list
 from schemas.heartbeats import KEY, Heartbeat
 from schemas.recommendations import Recommendation
-from schemas.settings import ListSettings
+from schemas.settings import LARGEST_BATCH, ListSettings
 from streams.crash import CrashPoint
 from streams.crash import Step as Point
 from streams.ladder import Ladder, Step
@@ -28,8 +28,8 @@ STALE_MS = 60_000
 """A push whose event came to the broker longer ago is shed: the person has moved on, and a replay must not
 flood them."""
 
-MANY, MOST = 4, 256
-"""Where more lists wait than so many batches, and than the largest batch, those are scored at once."""
+MANY = 4
+"""Where more lists wait than so many batches, or than the largest batch, those are scored at once."""
 
 LAST_SECONDS = 5.0
 """For which what waits is still decided on when the process is told to end; its heir decides on the rest."""
@@ -165,7 +165,7 @@ class Lists:
 
     def _count(self) -> int:
         """How many lists the next batch takes: the thread waits for the interpreter per batch, not list."""
-        many = min(MANY * self._settings.batch, MOST)
+        many = min(MANY * self._settings.batch, LARGEST_BATCH)
         return many if len(self._queue) > many else self._settings.batch
 
     def _log(self, asked: list[Asked], drawn: list[Drawn], now: int) -> None:

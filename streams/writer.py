@@ -8,7 +8,8 @@ extra round trip, and large ones are packed at a million records a second.
 
 import asyncio
 from collections import deque
-from collections.abc import Awaitable, Sequence
+from collections.abc import Awaitable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import islice
 from typing import Any
@@ -113,7 +114,7 @@ class LogWriter:
             self._waiting[partition] = deque()
             self._wake[partition] = asyncio.Event()
             self._tasks[partition] = asyncio.create_task(self._write(partition))
-            self._tasks[partition].add_done_callback(self._ended)
+            self._tasks[partition].add_done_callback(failure_of)  # told already
         self._waiting[partition].append(parcel)
         self._wake[partition].set()
         return future
@@ -143,15 +144,12 @@ class LogWriter:
     async def _send_next(self, partition: int, waiting: "deque[_Parcel]") -> None:
         """One batch: as many whole parcels as fit, and the part of the next one that fits."""
         whole: list[_Parcel] = []
-        try:
+        with self._telling(whole):
             builder = self._producer.create_batch()
             while waiting and waiting[0].pack(builder):
                 whole.append(waiting.popleft())
             builder.close()
             acked = await self._producer.send_batch(builder, self.topic, partition=partition)
-        except BaseException as error:  # cancelled, too: whoever waits for these must hear of it
-            self._fail(error, whole)
-            raise
         task = asyncio.create_task(self._landed(acked, whole))
         self._acks.add(task)
         task.add_done_callback(self._acks.discard)
@@ -159,15 +157,22 @@ class LogWriter:
 
     async def _landed(self, acked: Awaitable[Any], whole: list[_Parcel]) -> None:
         try:
-            await acked
-        except BaseException as error:  # as above
-            self._fail(error, whole)
-            raise
+            with self._telling(whole):
+                await acked
         finally:
             self._account(-sum(p.size for p in whole))
         for parcel in whole:
             if not parcel.landed.done():
                 parcel.landed.set_result(None)
+
+    @contextmanager
+    def _telling(self, whole: Sequence[_Parcel]) -> Iterator[None]:
+        """Whatever happens inside, nobody may wait for these for ever."""
+        try:
+            yield
+        except BaseException as error:  # cancelled, too: whoever waits must hear of it
+            self._fail(error, whole)
+            raise
 
     def _account(self, size: int) -> None:
         self._bytes += size
@@ -175,11 +180,6 @@ class LogWriter:
             self._below.set()
         else:
             self._below.clear()
-
-    def _ended(self, task: "asyncio.Task[None]") -> None:
-        """Whatever ended a task of ours before its time, nobody may wait for it for ever."""
-        if (error := failure_of(task)) is not None:
-            self._fail(error)
 
     def _fail(self, error: BaseException, sent: Sequence[_Parcel] = ()) -> None:
         self._error = self._error or error

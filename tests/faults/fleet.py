@@ -35,7 +35,7 @@ async def settle(generator: Generator, workers: list[Worker]) -> tuple[dict[str,
     finally:
         running = [w for w in workers if w.runs]
         ends = await asyncio.gather(*(asyncio.to_thread(w.stop) for w in running))
-    assert ends == [0] * len(running), "\n".join(w.log.read_text()[-2000:] for w in running)
+    assert ends == [0] * len(running), "\n".join(w.said() for w in running)
     assert generator.sent.refused == []
     found, counts = await judge(generator.settings, generator.sent)
     print(counts)
