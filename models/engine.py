@@ -44,7 +44,7 @@ from models.users.shard import UserShard
 from schemas.catalogue import Item
 from schemas.embeddings import Embedding
 from schemas.errors import SnapshotError
-from schemas.events import Decision, Event
+from schemas.events import AnyEvent, Decision
 from schemas.ladder import EXPLANATIONS, Cause, Rung
 from schemas.popular import PopularLists
 from schemas.related import SimilarItems, TrendingItems
@@ -147,7 +147,7 @@ class Engine:
         return UserShard(partition, incarnation, self.items, self.users, self.experiment)
 
     def apply(
-        self, shard: UserShard, events: Sequence[Event], offsets: Int64, *, broker_ts: Int64
+        self, shard: UserShard, events: Sequence[AnyEvent], offsets: Int64, *, broker_ts: Int64
     ) -> Applied:
         """Apply events to user state; contexts of the events to be probed are kept."""
         wanted = self.budget.choose(events, broker_ts)
@@ -173,7 +173,7 @@ class Engine:
         )
 
     def observe(
-        self, shard: UserShard, events: Sequence[Event], offsets: Int64, *, broker_ts: Int64
+        self, shard: UserShard, events: Sequence[AnyEvent], offsets: Int64, *, broker_ts: Int64
     ) -> SignalBlock:
         """Apply events and give the rows that they are worth; ``apply`` and ``block_of`` in one."""
         return self.block_of(self.apply(shard, events, offsets, broker_ts=broker_ts))

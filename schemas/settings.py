@@ -255,8 +255,9 @@ class ListSettings(_Section, frozen=True, kw_only=True):
     k
         Length of lists that nobody asked for.
     batch, gather_ms
-        Lists scored at once (four times as many, at most 256, where more than that wait), and how long
-        after one batch the next one gathers; after a pause a list waits for no others.
+        Lists scored at once (four times as many, at most 256, where more than that wait and people's newer
+        events do not replace them), and how long after one batch the next one gathers; after a pause a list
+        waits for no others.
     deadline_ms
         A request that has waited for so long, and does not say how long it waits, is answered from a cheaper
         rung; pushes have twice as long.  Overload is measured by it.

@@ -13,6 +13,7 @@ from dataclasses import dataclass, field, fields
 from enum import IntEnum
 from functools import cache
 from hashlib import blake2b
+from math import prod
 from typing import Any, Self
 
 import cramjam
@@ -425,19 +426,22 @@ def _open(data: bytes) -> tuple[_Header, memoryview]:
     return header, memoryview(body)[4 + length :]
 
 
+_STORED = {name: np.dtype(code) for name, code in DTYPES.items()}
+
+
 def _read_columns(header: _Header, payload: memoryview) -> dict[str, npt.NDArray[Any]]:
     found: dict[str, npt.NDArray[Any]] = {}
     at = 0
     for name, code, shape in header.columns:
-        expected = DTYPES.get(name.partition(".")[2])
-        if expected is None or code != np.dtype(expected).str:
+        expected = _STORED.get(name.partition(".")[2])
+        if expected is None or code != expected.str:
             raise CorruptBlockError(name, code, f"expected a column of type {expected}")
         if min(shape, default=-1) < 0:
             raise CorruptBlockError(name, shape, "a shape has no negative parts")
-        size = int(np.prod([int(s) for s in shape], dtype=object)) * np.dtype(code).itemsize
+        size = prod(shape) * expected.itemsize  # of Python's integers, which do not overflow
         if at + size > len(payload):
             raise CorruptBlockError(name, size, f"only {len(payload) - at} bytes are left")
-        found[name] = np.frombuffer(payload[at : at + size], code).reshape(shape)
+        found[name] = np.frombuffer(payload[at : at + size], expected).reshape(shape)
         at += size
     if at != len(payload):
         raise CorruptBlockError("columns", len(payload) - at, "bytes are left over")

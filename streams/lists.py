@@ -29,7 +29,8 @@ STALE_MS = 60_000
 flood them."""
 
 MANY = 4
-"""Where more lists wait than so many batches, or than the largest batch, those are scored at once."""
+"""Where more lists wait than so many batches, or than the largest batch, those are scored at once; not where
+people's newer events replace those that wait, as that makes the same people's lists later."""
 
 LAST_SECONDS = 5.0
 """For which what waits is still decided on when the process is told to end; its heir decides on the rest."""
@@ -166,7 +167,8 @@ class Lists:
     def _count(self) -> int:
         """How many lists the next batch takes: the thread waits for the interpreter per batch, not list."""
         many = min(MANY * self._settings.batch, LARGEST_BATCH)
-        return many if len(self._queue) > many else self._settings.batch
+        growing = len(self._queue) > many and not self._queue.coalesces
+        return many if growing else self._settings.batch
 
     def _log(self, asked: list[Asked], drawn: list[Drawn], now: int) -> None:
         """Send decisions to their log, and see each through; what is not ours any more its heir decides."""

@@ -18,7 +18,7 @@ from models.users.applied import Applied
 from models.users.blocks import Captured
 from models.users.shard import UserShard
 from schemas.errors import FencedError, IncarnationError, UnavailableError
-from schemas.events import DECISION_START, Decision, Event, Request, Tick, encode_event
+from schemas.events import DECISION_START, AnyEvent, LoggedEvent, Request, Tick, encode_event
 from schemas.heartbeats import Heartbeat
 from schemas.recommendations import Recommendation
 from schemas.settings import Settings
@@ -313,7 +313,7 @@ class Partition:
             )
         self._delivered = batch.last_offset
 
-    def _decode(self, records: list[Record]) -> tuple[list[Event], Int64, Int64]:
+    def _decode(self, records: list[Record]) -> tuple[list[LoggedEvent], Int64, Int64]:
         events, offsets, times, letters = decoded(records)
         if letters:
             self._rows.landing.append(self._tools.letters.put(letters, "users"))
@@ -345,7 +345,7 @@ class Partition:
             if offset < self._scan.end:
                 self._confirm(offset)
                 continue
-            trigger = None if isinstance(event, Decision) else self._trigger(event, offset, arrived[offset])
+            trigger = self._trigger(event, offset, arrived[offset])
             if trigger is not None:
                 self._open[trigger.trigger_id] = offset
                 self._tools.queue.put(trigger)
@@ -357,7 +357,7 @@ class Partition:
             self._open[trigger.trigger_id] = offset
             self._undecided.append(trigger)
 
-    def _trigger(self, event: Event, offset: int, arrived: int) -> Trigger | None:
+    def _trigger(self, event: AnyEvent, offset: int, arrived: int) -> Trigger | None:
         lists = self._tools.settings.lists
         return trigger_of(
             event,

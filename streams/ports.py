@@ -10,7 +10,7 @@ from models.users.applied import Applied
 from models.users.shard import UserShard
 from schemas.catalogue import Item
 from schemas.embeddings import Embedding
-from schemas.events import Decision, Event
+from schemas.events import AnyEvent, Decision
 from schemas.ladder import Cause, Rung
 from schemas.popular import PopularLists
 from schemas.signals import Int64, SignalBlock
@@ -32,7 +32,7 @@ class EngineLike(Protocol):
         """Empty user state of a partition."""
 
     def apply(
-        self, shard: UserShard, events: Sequence[Event], offsets: Int64, *, broker_ts: Int64
+        self, shard: UserShard, events: Sequence[AnyEvent], offsets: Int64, *, broker_ts: Int64
     ) -> Applied:
         """Apply events to state."""
 

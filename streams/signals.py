@@ -16,6 +16,8 @@ from streams.kafka import connect, connection
 from streams.writer import LogWriter, Outgoing
 
 RECORDS_AT_ONCE = 50
+GATHERED_BYTES = 1 << 20
+"""Of blocks that come within ``gather_ms``: as many are sent before it is over."""
 
 
 class SignalsWriter:
@@ -63,6 +65,9 @@ class SignalsTail:
     ----------
     offset
         Of the first block wanted.
+    gather_ms
+        How long the broker gathers blocks before it sends them: a fetch costs as much as folding a hundred
+        rows, however little it brings.
 
     Raises
     ------
@@ -70,8 +75,9 @@ class SignalsTail:
         From ``blocks``: the log does not reach back to ``offset``, or ends before it.
     """
 
-    def __init__(self, kafka: KafkaSettings, offset: int) -> None:
+    def __init__(self, kafka: KafkaSettings, offset: int, gather_ms: int = 0) -> None:
         self._kafka = kafka
+        self._gather_ms = gather_ms
         self.events = kafka.topic(Topic.EVENTS)
         self._offset = offset
         self._tp = TopicPartition(topic_name(Topic.SIGNALS, kafka.namespace), 0)
@@ -85,7 +91,8 @@ class SignalsTail:
             enable_auto_commit=False,
             auto_offset_reset="none",
             max_partition_fetch_bytes=8 << 20,
-            fetch_max_wait_ms=self._kafka.fetch_wait_ms or 500,
+            fetch_min_bytes=GATHERED_BYTES if self._gather_ms else 1,
+            fetch_max_wait_ms=self._kafka.fetch_wait_ms or self._gather_ms or 500,
         )
         await connect(consumer)
         try:

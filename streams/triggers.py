@@ -10,13 +10,15 @@ import heapq
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 
-from schemas.events import Click, Event, Feedback, Purchase, Request
+from schemas.events import AnyEvent, Click, Feedback, Purchase, Request
 from streams.observer import StreamObserver
 
 MAX_BYTES = 32 << 20
 TRIGGER_BYTES = 600
 STRING_BYTES = 60
 PUSH_PATIENCE = 2.0
+REMEMBERED = 256
+"""Triggers over which the share of those that replaced another is averaged, the latest counting most."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,7 +76,14 @@ class Trigger:
 
 
 def trigger_of(
-    event: Event, partition: int, offset: int, *, arrived: int, since: float, deadline_ms: float, pushes: bool
+    event: AnyEvent,
+    partition: int,
+    offset: int,
+    *,
+    arrived: int,
+    since: float,
+    deadline_ms: float,
+    pushes: bool,
 ) -> Trigger | None:
     """The list that an event asks for, if any.
 
@@ -135,6 +144,7 @@ class TriggerQueue:
         self._heap: list[tuple[float, int, Key]] = []
         self._pending: dict[Key, Trigger] = {}
         self._order = 0
+        self._replacing = 0.0
         self._beats: dict[int, int] = {}
         self._some = asyncio.Event()
         self._room = asyncio.Event()
@@ -148,6 +158,11 @@ class TriggerQueue:
         """Bytes that wait."""
         return self._bytes
 
+    @property
+    def coalesces(self) -> bool:
+        """Whether most triggers replace one that waits: then what waits grows with people, not with load."""
+        return self._replacing > 0.5
+
     def waited(self, now: float, deadline_ms: float) -> float:
         """How long the most urgent trigger waits, as ``Trigger.waited``; 0: none is waiting."""
         while self._heap and self._heap[0][2] not in self._pending:
@@ -158,6 +173,7 @@ class TriggerQueue:
         """Add a trigger; a push replaces the person's pending one."""
         key = _key(trigger)
         former = self._pending.get(key)
+        self._replacing += ((former is not None) - self._replacing) / REMEMBERED
         if former is not None:
             self._pending[key] = trigger
             self._bytes += trigger.size - former.size

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass, field, fields, replace
 from itertools import compress
-from typing import Any, NamedTuple, TypeVar, cast
+from typing import Any, NamedTuple, TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -14,7 +14,7 @@ from models.jit import kernel
 from models.users.columns import EventColumns
 from models.users.folding import Output, Tally
 from models.users.people import HOLDOUT, People
-from schemas.events import Click, Decision, Event, Feedback, Purchase, Request
+from schemas.events import AnyEvent, Click, Feedback, Purchase, Request
 from schemas.signals import (
     Columns,
     Cover,
@@ -55,13 +55,6 @@ class Trigger(NamedTuple):
     filters: dict[str, str] | None = None
 
 
-class Opened(NamedTuple):
-    """A decision that counts: the first in the log for its trigger."""
-
-    decision: Decision
-    offset: int
-
-
 @dataclass(slots=True)
 class Applied:
     """The effects of one run of ``events``.
@@ -82,8 +75,6 @@ class Applied:
         Indices of the events whose ``contexts`` were asked for and given, ascending.
     contexts
         People as they were before these events.
-    opened
-        Decisions read back that count.
     counts
         By ``Tally``.
     erased
@@ -94,7 +85,7 @@ class Applied:
     incarnation: int
     after: int
     to: int
-    events: Sequence[Event]
+    events: Sequence[AnyEvent]
     offsets: Int64
     accepted: UInt8
     interactions: InteractionRows
@@ -102,7 +93,6 @@ class Applied:
     rewards: RewardRows
     contexts_at: Int32
     contexts: Contexts
-    opened: list[Opened] = field(default_factory=list)
     counts: Int64 = field(default_factory=lambda: np.zeros(len(Tally), np.int64))
     erased: list[str] = field(default_factory=list)
 
@@ -138,7 +128,7 @@ class Applied:
         )
 
 
-def _trigger(event: Event, offset: int) -> Trigger:
+def _trigger(event: AnyEvent, offset: int) -> Trigger:
     if isinstance(event, Request):
         return Trigger(
             event.user_id, event.request_id, offset, event.ts, event.surface, request=True, k=event.k,
@@ -243,12 +233,6 @@ def _exposures(
     )
 
 
-def opened_of(events: Sequence[Event], columns: EventColumns, offset: Int64, out: Output) -> list[Opened]:
-    """The decisions of a run that count."""
-    chosen = columns.lists.event[out.opened == 1].tolist()
-    return [Opened(cast("Decision", events[i]), int(offset[i])) for i in chosen]
-
-
 def contexts_of(
     columns: EventColumns, rows: InteractionRows, wanted: UInt8, out: Output
 ) -> tuple[Int32, Contexts]:
@@ -290,7 +274,6 @@ def join_runs(parts: Sequence[Applied]) -> Applied:
         rewards=join([p.rewards for p in parts]),
         contexts_at=np.concatenate([p.contexts_at for p in parts]),
         contexts=join_contexts([p.contexts for p in parts]),
-        opened=[o for p in parts for o in p.opened],
         counts=np.sum([p.counts for p in parts], axis=0),
         erased=[e for p in parts for e in p.erased],
     )

@@ -9,7 +9,20 @@ import numpy as np
 from models.interning import Interner
 from models.packed import Packed
 from models.users.dedup import HighWater
-from schemas.events import Click, Decision, Erase, Event, Feedback, Impression, Merge, Purchase, Request, Tick
+from schemas.events import (
+    AnyEvent,
+    Click,
+    Decision,
+    Erase,
+    Feedback,
+    Impression,
+    LoggedDecision,
+    LoggedItem,
+    Merge,
+    Purchase,
+    Request,
+    Tick,
+)
 from schemas.ids import stable_hash
 from schemas.recommendations import RecommendedItem
 from schemas.signals import Arm, Float32, Float64, Int32, Int64, Kind, UInt8, UInt64
@@ -24,6 +37,7 @@ CODES: dict[type, int] = {
     Feedback: Kind.LIKE,
     Request: REQUEST,
     Decision: DECISION,
+    LoggedDecision: DECISION,
     Tick: TICK,
     Merge: BARRIER,
     Erase: BARRIER,
@@ -115,12 +129,12 @@ class EventColumns:
     lists: Lists
 
 
-def codes_of(events: Sequence[Event]) -> UInt8:
+def codes_of(events: Sequence[AnyEvent]) -> UInt8:
     """What each event is."""
     return np.fromiter(map(CODES.__getitem__, map(type, events)), np.uint8, len(events))
 
 
-def collect(events: Sequence[Event], codes: UInt8, items: Interner, sources: HighWater) -> EventColumns:
+def collect(events: Sequence[AnyEvent], codes: UInt8, items: Interner, sources: HighWater) -> EventColumns:
     """Columns of events that hold no merge and no erasure.
 
     Parameters
@@ -140,7 +154,7 @@ def collect(events: Sequence[Event], codes: UInt8, items: Interner, sources: Hig
     index = np.flatnonzero(codes == DECISION)
     if not len(index):
         return collector.finish(codes, NO_LISTS, ())
-    decisions = [cast("Decision", events[i]) for i in index.tolist()]
+    decisions = [cast("Decision | LoggedDecision", events[i]) for i in index.tolist()]
     return collector.finish(codes, _lists(decisions, index, items), decisions)
 
 
@@ -176,7 +190,7 @@ class _Collector:
         self.owners: list[str] = []
         self.where: list[Int64] = []
 
-    def facts(self, kind: type, index: Int64, group: Sequence[Event]) -> None:
+    def facts(self, kind: type, index: Int64, group: Sequence[AnyEvent]) -> None:
         """Fill in the rows of one type."""
         facts = cast("Sequence[Any]", group)
         self.owners.extend([fact.user_id for fact in facts])
@@ -211,7 +225,9 @@ class _Collector:
         self.source_offset[index] = [s.offset for s in sources]
         self.source_index[index] = [s.index for s in sources]
 
-    def finish(self, codes: UInt8, lists: Lists, decisions: Sequence[Decision]) -> EventColumns:
+    def finish(
+        self, codes: UInt8, lists: Lists, decisions: Sequence[Decision | LoggedDecision]
+    ) -> EventColumns:
         """All columns."""
         self.owners.extend(d.recommendation.user_id for d in decisions)
         where = np.concatenate([*self.where, lists.event]) if self.owners else np.zeros(0, np.int64)
@@ -236,9 +252,9 @@ class _Collector:
         )
 
 
-def _lists(decisions: Sequence[Decision], index: Int64, items: Interner) -> Lists:
+def _lists(decisions: Sequence[Decision | LoggedDecision], index: Int64, items: Interner) -> Lists:
     made = [d.recommendation for d in decisions]
-    shown: list[RecommendedItem] = [item for r in made for item in r.items]
+    shown: list[RecommendedItem | LoggedItem] = [item for r in made for item in r.items]
     start = np.zeros(len(made) + 1, np.int64)
     np.cumsum([len(r.items) for r in made], out=start[1:])
     return Lists(

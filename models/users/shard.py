@@ -9,7 +9,7 @@ from models.experiments import Experiment
 from models.interning import Interner
 from models.packed import Packed
 from models.users import attribution, blocks, dedup, folding, history, moving, sections, seen
-from models.users.applied import NO_CONTEXTS, NO_ROWS, Applied, contexts_of, join_runs, opened_of, rows_of
+from models.users.applied import NO_CONTEXTS, NO_ROWS, Applied, contexts_of, join_runs, rows_of
 from models.users.blocks import Captured, Origin
 from models.users.checkpoint import Checkpoint
 from models.users.columns import BARRIER, EventColumns, codes_of, collect
@@ -20,7 +20,7 @@ from models.users.people import BLOCK, HOLDOUT, REQUESTS, new_people
 from models.users.pools import Mask, enlarge
 from models.users.runs import arrays_of, cuts, input_of, new_output
 from schemas.errors import SettingsError
-from schemas.events import Erase, Event, Merge
+from schemas.events import AnyEvent, Erase, Merge
 from schemas.ids import stable_hash
 from schemas.settings import ExperimentSettings, UserSettings
 from schemas.signals import Arm, Int32, Int64, Kind, UInt8, UInt64
@@ -113,7 +113,12 @@ class UserShard:
     # -- events
 
     def apply(
-        self, events: Sequence[Event], offsets: Int64, broker_ts: Int64, *, want_contexts: UInt8 | None = None
+        self,
+        events: Sequence[AnyEvent],
+        offsets: Int64,
+        broker_ts: Int64,
+        *,
+        want_contexts: UInt8 | None = None,
     ) -> Applied:
         """Fold a run of events, in order.
 
@@ -150,7 +155,7 @@ class UserShard:
         applied.counts[Tally.REPLAYED] += known
         return applied
 
-    def _gather(self, events: Sequence[Event], offsets: Int64, parts: list[Applied]) -> Applied:
+    def _gather(self, events: Sequence[AnyEvent], offsets: Int64, parts: list[Applied]) -> Applied:
         after = self.cover_end
         to = int(offsets[-1]) if len(offsets) else self.applied
         self.applied = to
@@ -160,14 +165,20 @@ class UserShard:
             self.cover_end = to
         return whole
 
-    def _empty(self, events: Sequence[Event], offsets: Int64) -> Applied:
+    def _empty(self, events: Sequence[AnyEvent], offsets: Int64) -> Applied:
         return Applied(
             self.partition, self.incarnation, self.cover_end, self.applied, events, offsets,
             np.zeros(len(events), np.uint8), *NO_ROWS, np.zeros(0, np.int32), NO_CONTEXTS,
         )  # fmt: skip
 
     def _run(
-        self, events: Sequence[Event], codes: UInt8, offsets: Int64, clock: Int64, wanted: UInt8, first: int
+        self,
+        events: Sequence[AnyEvent],
+        codes: UInt8,
+        offsets: Int64,
+        clock: Int64,
+        wanted: UInt8,
+        first: int,
     ) -> Applied:
         """Fold events among which there is no merge and no erasure."""
         columns = collect(events, codes, self.items, self.water)
@@ -194,7 +205,6 @@ class UserShard:
         at, applied.contexts = contexts_of(columns, applied.interactions, wanted, out)
         applied.contexts_at = at + np.int32(first)
         applied.counts = tally + out.tally
-        applied.opened = opened_of(events, columns, offsets, out)
         return applied
 
     def _users(self, columns: EventColumns, clock: Int64, tally: Int64) -> Int32:
@@ -252,7 +262,7 @@ class UserShard:
 
     # -- people who go
 
-    def _move(self, event: Event, offsets: Int64, clock: int) -> Applied:
+    def _move(self, event: AnyEvent, offsets: Int64, clock: int) -> Applied:
         self.clock = clock
         applied = self._empty([event], offsets)
         self._ready_state()

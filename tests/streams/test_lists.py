@@ -1,5 +1,8 @@
 """How many lists a batch takes."""
 
+from dataclasses import dataclass
+from typing import Any
+
 import pytest
 
 from schemas.settings import ListSettings
@@ -19,6 +22,28 @@ from streams.lists import Lists
 )
 def test_where_many_wait_more_are_scored_at_once(batch, waiting, taken):
     """Four batches as one, if they are full; never more than a batch may have."""
-    lists = object.__new__(Lists)
-    lists._settings, lists._queue = ListSettings(batch=batch), range(waiting)
-    assert lists._count() == taken
+    assert count(batch, Waiting(waiting, coalesces=False)) == taken
+
+
+def test_where_newer_events_replace_what_waits_a_batch_stays_small():
+    """What waits does not grow with the load then, and a larger batch only makes everybody's list later."""
+    assert count(64, Waiting(500, coalesces=True)) == 64
+
+
+@dataclass
+class Waiting:
+    """A queue as the count sees it."""
+
+    triggers: int
+    coalesces: bool
+
+    def __len__(self) -> int:
+        return self.triggers
+
+
+def count(batch: int, queue: Waiting) -> int:
+    """How many lists the next batch takes."""
+    lists: Any = object.__new__(Lists)
+    lists._settings, lists._queue = ListSettings(batch=batch), queue
+    taken: int = lists._count()
+    return taken

@@ -54,6 +54,20 @@ def test_a_new_event_replaces_the_push_and_keeps_its_place(queue):
     assert queue.shed.reasons == {"superseded": 1}
 
 
+def test_a_crowd_of_newer_events_is_noticed_and_forgotten(queue):
+    """Most triggers of late replaced one that waited; a person's one event more is no crowd."""
+    queue.put(push("u", 1))
+    queue.put(push("u", 2))
+    assert not queue.coalesces
+    for n in range(256):
+        queue.put(push("u", n))
+    assert queue.coalesces
+    for n in range(256):
+        queue.take(1)
+        queue.put(push("u", n))
+    assert not queue.coalesces
+
+
 def test_every_request_is_answered_for_itself(queue):
     """Requests of one person are never merged."""
     queue.put(ask("u", 1))
