@@ -6,6 +6,7 @@ import socket
 import subprocess
 import threading
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -51,9 +52,24 @@ def kafka(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     home = os.environ.get("STREAMWISE_KAFKA_HOME")
     if not home:
         pytest.skip("no real Kafka: set STREAMWISE_KAFKA (bootstrap) or STREAMWISE_KAFKA_HOME (to start one)")
-    script = str(Path(home).resolve() / "kafka")
-    where = ["--dir", str(tmp_path_factory.mktemp("kafka"))]
-    port = free_port(gap=100)
+    with broker(Path(home), tmp_path_factory.mktemp("kafka")) as bootstrap:
+        yield bootstrap
+
+
+@pytest.fixture
+def empty_kafka(tmp_path: Path) -> Iterator[str]:
+    """Bootstrap address of a Kafka that nobody has used."""
+    home = os.environ.get("STREAMWISE_KAFKA_HOME")
+    if not home:
+        pytest.skip("no empty Kafka: set STREAMWISE_KAFKA_HOME to start one")
+    with broker(Path(home), tmp_path / "empty-kafka") as bootstrap:
+        yield bootstrap
+
+
+@contextmanager
+def broker(home: Path, directory: Path) -> Iterator[str]:
+    """A real Kafka of one broker, for as long as the block takes."""
+    script, where, port = str(home.resolve() / "kafka"), ["--dir", str(directory)], free_port(gap=100)
     subprocess.run(
         [script, "start", *where, "--port", str(port)],
         check=True,

@@ -10,6 +10,7 @@ import pytest
 
 from models.causal.synthetic import Truth, experiment
 from schemas.control import PolicySwitch
+from schemas.ladder import Rung
 from schemas.recommendations import Recommendation
 from schemas.reports import CausalReport
 from schemas.settings import AuditSettings, ExperimentSettings, KafkaSettings, Settings
@@ -67,10 +68,10 @@ async def audited(settings: Settings) -> list[int]:
 
 
 async def policies(settings: Settings) -> list[tuple[str, str, int]]:
-    """Arm, policy and epoch of every list, in the log's order."""
+    """Arm, policy and epoch of every whole list, in the log's order; a busy machine makes others, too."""
     records = [r for r in await read(settings.kafka, Topic.RECOMMENDATIONS) if r.value is not None]
     made = [msgspec.json.decode(r.value, type=Recommendation) for r in records]
-    return [(one.arm, one.policy, one.epoch) for one in made]
+    return [(one.arm, one.policy, one.epoch) for one in made if one.rung == Rung.FULL]
 
 
 async def reports_beyond(settings: Settings, offset: int) -> int:

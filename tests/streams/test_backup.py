@@ -44,6 +44,16 @@ def elsewhere(settings: Settings, tmp_path, partitions: int) -> Settings:
     return msgspec.structs.replace(settings, kafka=kafka, learner=learner, audit=audit)
 
 
+def in_an_empty_cluster(settings: Settings, tmp_path, bootstrap: str, partitions: int) -> Settings:
+    """The same deployment by name, on brokers and disks that have nothing of it."""
+    later = elsewhere(settings, tmp_path, partitions)
+    own = settings.kafka
+    kafka = msgspec.structs.replace(
+        later.kafka, bootstrap=bootstrap, namespace=own.namespace, group=own.group
+    )
+    return msgspec.structs.replace(later, kafka=kafka)
+
+
 async def save(settings: Settings, directory, **more):
     return await backup(settings, directory, shown_settings={}, version="test", now=wall_clock(), **more)
 
@@ -62,7 +72,9 @@ async def triggers_decided(settings: Settings) -> list[str]:
 
 @pytest.mark.slow
 @pytest.mark.timeout(400)
-async def test_a_deployment_at_work_is_restored_elsewhere_and_goes_on(settings, tmp_path):
+async def test_a_deployment_at_work_is_restored_in_an_empty_cluster_and_goes_on(
+    settings, empty_kafka, tmp_path
+):
     """Taken amid traffic: state is a plain fold, models count each event once, all is answered once."""
     generator = Generator(settings, 21)
     async with worker(settings), idempotent_producer(settings.kafka) as producer:
@@ -74,7 +86,7 @@ async def test_a_deployment_at_work_is_restored_elsewhere_and_goes_on(settings, 
     manifest = read_manifest(tmp_path / "copy")
     assert {"learner"} <= {f.topic for f in manifest.files}
 
-    later = elsewhere(settings, tmp_path, 6)
+    later = in_an_empty_cluster(settings, tmp_path, empty_kafka, 6)
     planned = await restore_backup(later, tmp_path / "copy", now=wall_clock(), dry_run=True)
     assert planned.people is None
     brought = await restore_backup(later, tmp_path / "copy", now=wall_clock())
