@@ -138,7 +138,9 @@ def restore(engine: Engine, path: Path, namespace: str) -> None:
         return
     snapshots = Snapshots(path, namespace)
     if not snapshots.paths():
-        raise SnapshotError(f"{path}: no snapshot is there: name the learner's directory (learner.directory)")
+        raise SnapshotError(
+            f"{path}: no snapshot is there of kafka.namespace {namespace!r}: name its learner.directory"
+        )
     offset, refused = snapshots.newest(engine)
     if offset == 0 and refused:
         raise SnapshotError("; ".join(refused))

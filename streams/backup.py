@@ -33,6 +33,7 @@ from streams.archive import (
 from streams.incarnations import committed_by, read_lives
 from streams.kafka import reader
 from streams.layout import refuse_former, refuse_unfinished
+from streams.learner import Snapshots
 from streams.logs import bounds, records_of
 from streams.partitions import all_topics
 from streams.rewrite import Kept
@@ -102,8 +103,8 @@ async def backup(
     kafka = settings.kafka
     await refuse_former(kafka)
     with ExitStack() as stack:
-        models = _held(stack, Path(settings.learner.directory))
-        audits = _held(stack, Path(settings.audit.directory))
+        models = _held(stack, Snapshots(Path(settings.learner.directory), kafka.namespace))
+        audits = _held(stack, Snapshots(Path(settings.audit.directory), kafka.namespace))
         async with reader(kafka) as consumer:
             lives, layout = await read_lives(consumer, settings)
         refuse_unfinished(kafka, layout)
@@ -210,10 +211,10 @@ async def _committed(settings: Settings) -> tuple[Place, ...]:
     )
 
 
-def _held(stack: ExitStack, directory: Path) -> list[Snapshot]:
-    """Snapshots of a directory, newest first."""
+def _held(stack: ExitStack, snapshots: Snapshots) -> list[Snapshot]:
+    """Those that can be read, newest first."""
     held: list[Snapshot] = []
-    for path in sorted(directory.glob("signals-*.snapshot"), reverse=True):
+    for path in reversed(snapshots.paths()):
         try:
             file = stack.enter_context(path.open("rb"))
             parts, meta = peek(file.read())

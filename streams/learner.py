@@ -85,17 +85,18 @@ class Turn:
 
 
 class Snapshots:
-    """Snapshot files of one directory, newest last.
+    """Snapshot files of one deployment in a directory, newest last.
 
     Parameters
     ----------
     name
-        Namespace of the deployment: its snapshots are told apart by it.
+        Namespace of the deployment: another's files in the same directory are neither read nor removed.
     """
 
     def __init__(self, directory: Path, name: str) -> None:
         self._directory = directory
         self._name = f"learner {name}"
+        self._stem = f"{name}.signals" if name else "signals"
 
     def write(self, offset: int, data: bytes) -> Path:
         """Write atomically, and remove the oldest.
@@ -107,7 +108,7 @@ class Snapshots:
         """
         self._directory.mkdir(parents=True, exist_ok=True)
         body = pack(self._name, VERSION, {}, {"offset": offset}, {"engine": data})
-        path = self._directory / f"signals-{offset:020d}.snapshot"
+        path = self._directory / f"{self._stem}-{offset:020d}.snapshot"
         draft = path.with_suffix(f".{os.getpid()}.draft")  # workers that learn for themselves may share this
         try:
             with draft.open("wb") as file:
@@ -124,7 +125,7 @@ class Snapshots:
 
     def _abandoned(self, now: float) -> Iterator[Path]:
         """Drafts of writers that were killed."""
-        for draft in self._directory.glob("signals-*.draft"):
+        for draft in self._directory.glob(f"{self._stem}-*.draft"):
             with suppress(FileNotFoundError):
                 if now - draft.stat().st_mtime > ABANDONED_SECONDS:
                     yield draft
@@ -159,7 +160,7 @@ class Snapshots:
 
     def paths(self) -> list[Path]:
         """Snapshots that are there, oldest first."""
-        return sorted(self._directory.glob("signals-*.snapshot"))
+        return sorted(self._directory.glob(f"{self._stem}-*.snapshot"))
 
 
 def slices(block: SignalBlock, rows: int) -> Iterator[SignalBlock]:

@@ -36,7 +36,7 @@ def fill_the_disk(worker: Worker, room: int) -> None:
 
 
 def snapshots(worker: Worker) -> list[Path]:
-    return sorted((worker.log.parent / "snapshots").glob("signals-*.snapshot"))
+    return sorted((worker.log.parent / "snapshots").glob("*signals-*.snapshot"))
 
 
 def newest(worker: Worker) -> str:
@@ -69,8 +69,9 @@ async def fill_and_free(worker: Worker, generator: Generator) -> int:
 
 def tear(worker: Worker) -> Path:
     """What a crash of the machine may leave: half a snapshot that says it is the newest, and half a draft."""
-    data, last = snapshots(worker)[-1].read_bytes(), int(newest(worker)[len("signals-") :].partition(".")[0])
-    torn = snapshots(worker)[-1].with_name(f"signals-{last + 1:020d}.snapshot")
+    whole = snapshots(worker)[-1]
+    data, (stem, _, last) = whole.read_bytes(), whole.stem.rpartition("-")
+    torn = whole.with_name(f"{stem}-{int(last) + 1:020d}.snapshot")
     for path in (torn, torn.with_suffix(".draft")):
         path.write_bytes(data[: len(data) // 2])
     return torn

@@ -141,10 +141,11 @@ async def test_what_is_wrong_is_said_before_anything_is_written(settings, tmp_pa
     with pytest.raises(ArchiveError, match="no such directory"):
         await restore_backup(later, tmp_path / "nowhere", now=0)
     (tmp_path / "models").mkdir()
-    (tmp_path / "models" / "signals-1.snapshot").write_bytes(b"x")
+    stale = tmp_path / "models" / f"{later.kafka.namespace}.signals-1.snapshot"
+    stale.write_bytes(b"x")
     with pytest.raises(ArchiveError, match=r"learner\.directory"):
         await restore_backup(later, copy, now=0)
-    (tmp_path / "models" / "signals-1.snapshot").unlink()
+    stale.unlink()
 
     file = copy / "events" / "0.records"
     whole = file.read_bytes()

@@ -90,7 +90,7 @@ def test_only_the_newest_snapshots_are_kept(tmp_path):
 
 def test_drafts_of_writers_that_were_killed_go_and_those_being_written_stay(tmp_path):
     """Each is as large as a snapshot, and nobody else would remove it."""
-    old, young = tmp_path / "signals-1.77.draft", tmp_path / "signals-2.78.draft"
+    old, young = tmp_path / "test.signals-1.77.draft", tmp_path / "test.signals-2.78.draft"
     for path in (old, young):
         path.write_bytes(b"half")
     os.utime(old, (0, 0))
@@ -110,14 +110,30 @@ def test_a_snapshot_that_finds_no_room_leaves_nothing_behind(tmp_path):
             snapshots.write(2, engine.snapshot())
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
-    assert [path.name for path in tmp_path.iterdir()] == [f"signals-{1:020d}.snapshot"]
+    assert [path.name for path in tmp_path.iterdir()] == [f"shop.signals-{1:020d}.snapshot"]
     assert snapshots.newest(Engine(EngineSettings())) == (1, [])
 
 
 def test_snapshots_of_another_deployment_are_not_taken(tmp_path):
-    """The namespace is part of the envelope."""
-    Snapshots(tmp_path, "shop").write(5, Engine(EngineSettings()).snapshot())
-    assert Snapshots(tmp_path, "other").newest(Engine(EngineSettings()))[0] == 0
+    """The namespace is part of the file's name, and of the envelope: a renamed file is refused."""
+    path = Snapshots(tmp_path, "shop").write(5, Engine(EngineSettings()).snapshot())
+    other = Snapshots(tmp_path, "other")
+    assert other.newest(Engine(EngineSettings())) == (0, [])
+    path.rename(path.with_name(path.name.replace("shop", "other")))
+    offset, refused = other.newest(Engine(EngineSettings()))
+    assert (offset, len(refused)) == (0, 1)
+
+
+@pytest.mark.parametrize("name", ["", "shop"])
+def test_two_deployments_in_one_directory_leave_each_other_alone(name, tmp_path):
+    """The busier one would remove the other's snapshots as the oldest."""
+    data = Engine(EngineSettings()).snapshot()
+    quiet = Snapshots(tmp_path, "quiet").write(1, data)
+    busy = Snapshots(tmp_path, name)
+    for offset in range(10, 10 + 2 * KEEP):
+        busy.write(offset, data)
+    assert quiet.exists()
+    assert len(busy.paths()) == KEEP
 
 
 def test_a_snapshot_that_is_none_is_refused():
