@@ -1,7 +1,6 @@
 """What verbs print: one JSON object or a table on stdout, progress on stderr."""
 
 import json
-import logging
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Protocol
@@ -81,10 +80,3 @@ def progress(label: str, total: float, *, quiet: bool = False) -> Iterator[Advan
             bar.advance(task, units)
 
         yield advance
-
-
-def quiet() -> None:
-    """Faust and its clients speak of errors only: what matters is told by metrics and exit codes."""
-    logging.basicConfig(level=logging.WARNING, format="%(asctime)s %(name)s %(levelname)s %(message)s")
-    for name in ("aiokafka", "faust", "mode"):
-        logging.getLogger(name).setLevel(logging.ERROR)

@@ -9,6 +9,7 @@ import msgspec
 from deploy.api.server import serve
 from deploy.cli.options import as_json, with_settings
 from deploy.cli.output import print_json
+from deploy.cli.quiet import quiet
 from deploy.signals import stop_on_signals
 from schemas.settings import Settings
 
@@ -21,6 +22,7 @@ from schemas.settings import Settings
 def command(settings: Settings, *, host: str | None, port: int | None, as_json: bool) -> None:
     """Serve HTTP until Ctrl-C: the live page at /, lists under /v1, /metrics, /livez and /readyz."""
     logging.getLogger("aiokafka").setLevel(logging.WARNING)
+    quiet()
     given = {"host": host, "port": port}
     api = msgspec.structs.replace(settings.api, **{k: v for k, v in given.items() if v is not None})
     asyncio.run(run(msgspec.structs.replace(settings, api=api), as_json=as_json))

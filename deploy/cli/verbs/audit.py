@@ -9,6 +9,7 @@ from typing_extensions import override  # an aiokafka requirement; typing has it
 
 from deploy.cli.options import as_json, dry_run, with_settings
 from deploy.cli.output import print_json
+from deploy.cli.quiet import quiet
 from deploy.health import Health, operations
 from deploy.metrics import AuditMetrics, Metrics
 from deploy.signals import stop_on_signals
@@ -91,6 +92,7 @@ def command(settings: Settings, *, once: bool, dry_run: bool, as_json: bool) -> 
     Reports go to ``causal-reports``.  When an e-value passes its limit the safe policy is ordered by a row
     of ``signals``; every worker obeys it.  With --dry-run nothing is written anywhere.
     """
+    quiet()
     metrics = Metrics()
     if once:
         teller = Teller(metrics.audit)

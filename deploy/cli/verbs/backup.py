@@ -7,7 +7,8 @@ from pathlib import Path
 import click
 
 from deploy.cli.options import as_json, dry_run, with_settings
-from deploy.cli.output import print_json, quiet
+from deploy.cli.output import print_json
+from deploy.cli.quiet import quiet
 from deploy.config import redacted
 from schemas.settings import Settings
 from streams.app import wall_clock

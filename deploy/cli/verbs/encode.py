@@ -9,6 +9,7 @@ import click
 
 from deploy.cli.options import as_json, with_settings
 from deploy.cli.output import print_json
+from deploy.cli.quiet import quiet
 from deploy.encoding import encoder_pool
 from deploy.health import Health, operations
 from deploy.metrics import Metrics
@@ -27,6 +28,7 @@ def command(settings: Settings, *, as_json: bool) -> None:
 
     Several workers share the work as one consumer group.  Start one per core, or one per GPU.
     """
+    quiet()
     metrics, loaded = Metrics(), Event()
     health = Health({"encoder": lambda: None if loaded.is_set() else "the model is being loaded"})
     with ExitStack() as stack:

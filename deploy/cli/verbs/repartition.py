@@ -5,7 +5,8 @@ import asyncio
 import click
 
 from deploy.cli.options import as_json, dry_run, with_settings
-from deploy.cli.output import print_json, quiet
+from deploy.cli.output import print_json
+from deploy.cli.quiet import quiet
 from schemas.errors import SettingsError
 from schemas.settings import Settings
 from streams.app import wall_clock

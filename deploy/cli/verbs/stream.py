@@ -8,7 +8,8 @@ from typing import Any, Literal
 import click
 
 from deploy.cli.options import as_json, learner, with_learner, with_settings
-from deploy.cli.output import print_json, quiet
+from deploy.cli.output import print_json
+from deploy.cli.quiet import quiet
 from deploy.kernels import Kernels
 from deploy.metrics import Metrics
 from deploy.readiness import of_stream

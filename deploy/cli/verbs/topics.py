@@ -7,7 +7,8 @@ import click
 import msgspec
 
 from deploy.cli.options import as_json, dry_run, with_settings
-from deploy.cli.output import print_json, print_table, quiet
+from deploy.cli.output import print_json, print_table
+from deploy.cli.quiet import quiet
 from deploy.sizing import Advice, advise
 from schemas.errors import SettingsError
 from schemas.settings import Settings

@@ -7,6 +7,7 @@ import click
 
 from deploy.cli.options import as_json, with_settings
 from deploy.cli.output import print_json
+from deploy.cli.quiet import quiet
 from deploy.health import Health, operations
 from deploy.metrics import Metrics
 from deploy.signals import stop_on_signals
@@ -24,6 +25,7 @@ def command(settings: Settings, *, as_json: bool) -> None:
 
     Consumers read the hash list:SURFACE:USER: its field "list" is the message, as on the topic.
     """
+    quiet()
     if not settings.redis.url:
         raise SettingsError("redis.url: '': the view needs a Redis: set it to redis://host:port/0")
     metrics, health = Metrics(), Health()
