@@ -24,13 +24,15 @@ from models.fold import Lent
 from schemas.errors import CorruptBlockError, SnapshotError
 from schemas.settings import LearnerSettings
 from schemas.signals import Cover, SignalBlock
-from schemas.snapshots import Buffer, pack, unpack_parts
+from schemas.snapshots import Buffer, identify, pack, unpack_parts
 from streams.memory import give_back
 from streams.observer import StreamObserver
 from streams.signals import Located, SignalsTail
 
 log = logging.getLogger(__name__)
 
+FORMER_STEM = "signals"
+"""How names of snapshots began before the namespace stood before it."""
 KEEP = 3
 """Snapshots kept: the newest may be damaged."""
 ABANDONED_SECONDS = 600.0
@@ -96,7 +98,7 @@ class Snapshots:
     def __init__(self, directory: Path, name: str) -> None:
         self._directory = directory
         self._name = f"learner {name}"
-        self._stem = f"{name}.signals" if name else "signals"
+        self._stem = f"{name}.{FORMER_STEM}" if name else FORMER_STEM
 
     def write(self, offset: int, data: bytes) -> Path:
         """Write atomically, and remove the oldest.
@@ -119,7 +121,7 @@ class Snapshots:
             draft.unlink(missing_ok=True)
             raise
         draft.replace(path)
-        for old in [*self.paths()[:-KEEP], *self._abandoned(path.stat().st_mtime)]:
+        for old in [*self._own()[:-KEEP], *self._abandoned(path.stat().st_mtime)]:
             old.unlink(missing_ok=True)
         return path
 
@@ -159,8 +161,18 @@ class Snapshots:
         return int(meta["offset"])
 
     def paths(self) -> list[Path]:
-        """Snapshots that are there, oldest first."""
+        """Snapshots that are there, oldest first, before them those of builds without namespaces in names."""
+        return [*self._former(), *self._own()]
+
+    def _own(self) -> list[Path]:
         return sorted(self._directory.glob(f"{self._stem}-*.snapshot"))
+
+    def _former(self) -> Iterator[Path]:
+        if self._stem != FORMER_STEM:
+            for path in sorted(self._directory.glob(f"{FORMER_STEM}-*.snapshot")):
+                with suppress(SnapshotError, OSError):  # another deployment's, or gone meanwhile
+                    identify(path.read_bytes(), self._name, VERSION)
+                    yield path
 
 
 def slices(block: SignalBlock, rows: int) -> Iterator[SignalBlock]:

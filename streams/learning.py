@@ -20,8 +20,8 @@ from streams.stall import Place, Stalls
 
 ALONE_MS = 1000.0
 """A slice where no list waits: every cut of a block costs."""
-GATHER_MS = 100
-"""A tenth of the time between two versions."""
+GATHER_SHARE = 0.1
+"""Of the time between two versions, in which blocks are gathered before they are read."""
 
 
 class Learning:
@@ -92,7 +92,7 @@ class Learning:
         self._publisher = Publisher(
             self._engine, self._arena, seconds=learner.publish_seconds, floor=floor, observer=self._observer
         )
-        tail = SignalsTail(kafka, offset, GATHER_MS)
+        tail = SignalsTail(kafka, offset, round(1000 * GATHER_SHARE * min(1.0, learner.publish_seconds)))
         alone = msgspec.structs.replace(learner, slice_ms=ALONE_MS)
         return Learner(self._engine, Turn(), tail, snapshots, alone, self._observer, self._publisher)
 

@@ -12,7 +12,7 @@ from typing import NamedTuple
 from aiokafka import TopicPartition
 
 from schemas.errors import IncarnationError, InvalidMessageError
-from schemas.events import Decision, Event, decode_event
+from schemas.events import Decision, Event, LoggedDecision, decode_event, read_event
 from schemas.recommendations import Recommendation
 from schemas.settings import Settings
 from schemas.topics import Topic
@@ -73,9 +73,13 @@ class Open:
     def saw_decision(self, found: Recommendation) -> None:
         """A decision; the first for its trigger counts."""
         self._decided.setdefault(found.trigger_id, found)
-        for key in ((found.user_id, found.trigger_id), (found.user_id, "")):
+        self.close(found.user_id, found.trigger_id)
+
+    def close(self, user_id: str, trigger_id: str) -> None:
+        """There is a decision for it, which may not be one that can be published."""
+        for key in ((user_id, trigger_id), (user_id, "")):
             waiting = self._triggers.get(key)
-            if waiting is not None and waiting.trigger_id == found.trigger_id:
+            if waiting is not None and waiting.trigger_id == trigger_id:
                 del self._triggers[key]
 
     def result(self, end: int) -> Scan:
@@ -126,9 +130,20 @@ def _look(record: Record, found: Open, make_trigger: MakeTrigger, *, pushes: boo
         return
     try:
         event = decode_event(value)
-    except InvalidMessageError:  # the user agent sends it to the dead letters
+    except InvalidMessageError:
+        _look_at_damaged(value, found)
         return
     if isinstance(event, Decision):
         found.saw_decision(event.recommendation)
     elif (trigger := make_trigger(event, record.offset, record.timestamp)) is not None:
         found.saw_trigger(trigger)
+
+
+def _look_at_damaged(value: bytes, found: Open) -> None:
+    """A list that is no list for readers may be a decision for user state: it is not decided twice."""
+    try:
+        event = read_event(value)
+    except InvalidMessageError:  # the user agent sends it to the dead letters
+        return
+    if isinstance(event, LoggedDecision):
+        found.close(event.recommendation.user_id, event.recommendation.trigger_id)

@@ -18,7 +18,7 @@ TRIGGER_BYTES = 600
 STRING_BYTES = 60
 PUSH_PATIENCE = 2.0
 REMEMBERED = 256
-"""Triggers over which the share of those that replaced another is averaged, the latest counting most."""
+"""Triggers over which the share of those that had replaced another is averaged, the latest counting most."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -144,7 +144,8 @@ class TriggerQueue:
         self._heap: list[tuple[float, int, Key]] = []
         self._pending: dict[Key, Trigger] = {}
         self._order = 0
-        self._replacing = 0.0
+        self._renewed: set[Key] = set()
+        self._coalesced = 0.0
         self._beats: dict[int, int] = {}
         self._some = asyncio.Event()
         self._room = asyncio.Event()
@@ -160,8 +161,8 @@ class TriggerQueue:
 
     @property
     def coalesces(self) -> bool:
-        """Whether most triggers replace one that waits: then what waits grows with people, not with load."""
-        return self._replacing > 0.5
+        """Whether most pushes are replaced before their turn: what waits grows with people, not with load."""
+        return self._coalesced > 0.5
 
     def waited(self, now: float, deadline_ms: float) -> float:
         """How long the most urgent trigger waits, as ``Trigger.waited``; 0: none is waiting."""
@@ -173,9 +174,9 @@ class TriggerQueue:
         """Add a trigger; a push replaces the person's pending one."""
         key = _key(trigger)
         former = self._pending.get(key)
-        self._replacing += ((former is not None) - self._replacing) / REMEMBERED
         if former is not None:
             self._pending[key] = trigger
+            self._renewed.add(key)
             self._bytes += trigger.size - former.size
             if former.trigger_id != trigger.trigger_id:
                 self._close(former, "superseded")
@@ -199,6 +200,8 @@ class TriggerQueue:
             if (trigger := self._pending.pop(key, None)) is None:
                 continue
             self._bytes -= trigger.size
+            self._coalesced += ((key in self._renewed) - self._coalesced) / REMEMBERED
+            self._renewed.discard(key)
             if trigger.request is None and self._sheds(trigger):
                 self._close(trigger, "overload")
             else:
@@ -221,6 +224,7 @@ class TriggerQueue:
         """Forget triggers of partitions that are no longer ours: their owner finds them in the log."""
         gone = set(partitions)
         self._pending = {k: t for k, t in self._pending.items() if t.partition not in gone}
+        self._renewed &= self._pending.keys()
         self._heap = [entry for entry in self._heap if entry[2] in self._pending]
         heapq.heapify(self._heap)
         self._bytes = sum(t.size for t in self._pending.values())

@@ -5,7 +5,7 @@ while ``rate`` rows a second are appended; ``cores``: CPU of such a row, tailing
 included, times the rate; ``ratio_to_folding``: to the CPU of the folds alone **of the same seconds**, as a
 core that shares its caches with a broker folds at half the speed of one that does not;
 ``publishing_share``: of the time.  The loop beside it decodes and folds the same blocks one after the
-other, afterwards, on an idle machine.
+other, afterwards.
 ``publish_ms``, ``adopt_ms``: CPU to publish all models of ``known`` items and to take such a version over;
 ``adopt_first_ms``: at the start, so with every id.
 """

@@ -21,7 +21,8 @@ def quiet() -> None:
     for name in CLIENTS:
         logging.getLogger(name).setLevel(logging.ERROR)
     for handler in logging.getLogger().handlers:
-        handler.addFilter(Seldom())
+        if not any(isinstance(one, Seldom) for one in handler.filters):
+            handler.addFilter(Seldom())
 
 
 class Seldom(logging.Filter):
@@ -59,13 +60,17 @@ class Seldom(logging.Filter):
         """Whether it passes; its message then tells of those that did not."""
         if record.name.partition(".")[0] not in CLIENTS:
             return True
-        key, now = (record.name, record.getMessage()), self._clock()
+        try:
+            key, now = (record.name, record.getMessage()), self._clock()
+        except (TypeError, ValueError):  # its words and values do not fit: the handler says so
+            return True
         since, held = self._said.get(key, (now - self._seconds, 0))
         if now - since < self._seconds:
             self._said[key] = since, held + 1
             return False
+        self._said.pop(key, None)
         if len(self._said) >= REMEMBERED:
-            self._said.clear()
+            del self._said[next(iter(self._said))]
         self._said[key] = now, 0
         if held:
             record.msg = f"{key[1]} ({held} {'time' if held == 1 else 'times'} more since)"

@@ -1,6 +1,9 @@
 """Decisions as user state reads them: the same values, of those it keeps."""
 
+import dataclasses
+
 import msgspec
+import numpy as np
 import pytest
 
 from schemas.errors import InvalidMessageError
@@ -44,15 +47,24 @@ def test_what_is_left_out_has_the_same_defaults():
     assert {f.name: f.default for f in msgspec.structs.fields(LoggedItem)}.items() <= theirs.items()
 
 
-def test_user_state_is_the_same_of_either():
+def test_user_state_and_its_rows_are_the_same_of_either():
     """Folding decisions as the stream reads them gives the bytes of folding them whole."""
-    events = [click(0), decision("d0", "e0", items=("a", "b"), at=1), click(1, item="a", at=2)]
+    made = decision("d0", "e0", items=("a", "b"), at=1).recommendation
+    flagged = msgspec.structs.replace(
+        made,
+        items=tuple(msgspec.structs.replace(i, explored=True, pinned=i.position == 1) for i in made.items),
+    )
+    events = [click(0), Decision(recommendation=flagged), click(1, item="a", at=2)]
     whole, read = new_shard(), new_shard()
-    apply(whole, events, at=(0, 1, 2))
     logged = read_events([encode_event(e) for e in events])
     assert logged is not None
-    apply(read, logged, at=(0, 1, 2))
+    of_whole, of_read = apply(whole, events, at=(0, 1, 2)), apply(read, logged, at=(0, 1, 2))
     assert dump(read) == dump(whole)
+    for section in ("interactions", "exposures", "rewards"):
+        ours, theirs = getattr(of_read, section), getattr(of_whole, section)
+        assert len(theirs) > 0
+        for field in dataclasses.fields(theirs):
+            assert np.array_equal(getattr(ours, field.name), getattr(theirs, field.name)), field.name
 
 
 @pytest.mark.parametrize("field", [f.encode_name for f in msgspec.structs.fields(LoggedList) if f.required])

@@ -70,11 +70,17 @@ async def triggers_decided(settings: Settings) -> list[str]:
     return [e.recommendation.trigger_id for e in events if isinstance(e, Decision)]
 
 
+@pytest.fixture(params=["beside it", "in an empty cluster"])
+def later(request, settings, tmp_path) -> Settings:
+    """Where it is restored."""
+    if request.param == "beside it":
+        return elsewhere(settings, tmp_path, 6)
+    return in_an_empty_cluster(settings, tmp_path, request.getfixturevalue("empty_kafka"), 6)
+
+
 @pytest.mark.slow
 @pytest.mark.timeout(400)
-async def test_a_deployment_at_work_is_restored_in_an_empty_cluster_and_goes_on(
-    settings, empty_kafka, tmp_path
-):
+async def test_a_deployment_at_work_is_restored_elsewhere_and_goes_on(settings, later, tmp_path):
     """Taken amid traffic: state is a plain fold, models count each event once, all is answered once."""
     generator = Generator(settings, 21)
     async with worker(settings), idempotent_producer(settings.kafka) as producer:
@@ -86,7 +92,6 @@ async def test_a_deployment_at_work_is_restored_in_an_empty_cluster_and_goes_on(
     manifest = read_manifest(tmp_path / "copy")
     assert {"learner"} <= {f.topic for f in manifest.files}
 
-    later = in_an_empty_cluster(settings, tmp_path, empty_kafka, 6)
     planned = await restore_backup(later, tmp_path / "copy", now=wall_clock(), dry_run=True)
     assert planned.people is None
     brought = await restore_backup(later, tmp_path / "copy", now=wall_clock())

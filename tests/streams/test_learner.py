@@ -124,6 +124,20 @@ def test_snapshots_of_another_deployment_are_not_taken(tmp_path):
     assert (offset, len(refused)) == (0, 1)
 
 
+def test_a_snapshot_of_a_build_that_left_the_namespace_out_of_its_name_is_read(tmp_path):
+    """The envelope says whose it is; another's is passed over, and nobody removes it."""
+    data = Engine(EngineSettings()).snapshot()
+    for offset, name in ((5, "shop"), (7, "other")):
+        path = Snapshots(tmp_path, name).write(offset, data)
+        path.rename(path.with_name(path.name.removeprefix(f"{name}.")))
+    shop = Snapshots(tmp_path, "shop")
+    assert shop.newest(Engine(EngineSettings())) == (5, [])
+    for offset in range(10, 10 + 2 * KEEP):
+        shop.write(offset, data)
+    assert shop.newest(Engine(EngineSettings())) == (9 + 2 * KEEP, [])
+    assert Snapshots(tmp_path, "other").newest(Engine(EngineSettings())) == (7, [])
+
+
 @pytest.mark.parametrize("name", ["", "shop"])
 def test_two_deployments_in_one_directory_leave_each_other_alone(name, tmp_path):
     """The busier one would remove the other's snapshots as the oldest."""

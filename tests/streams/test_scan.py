@@ -1,8 +1,10 @@
 """What the tail of a log says about lists: undecided, decided, and repeats."""
 
-from schemas.events import Request
+import msgspec
+
+from schemas.events import Decision, Request, encode_event
 from schemas.recommendations import Recommendation
-from streams.scan import Open
+from streams.scan import Open, _look_at_damaged
 from streams.triggers import Trigger
 
 
@@ -60,3 +62,16 @@ def test_a_push_that_a_later_one_stands_for_is_counted_once():
     assert ([t.trigger_id for t in result.undecided], result.superseded) == (["e2", "e3"], 1)
     found.saw_decision(decision("u", "e1"))
     assert found.result(9).superseded == 0
+
+
+def test_a_decision_that_no_reader_could_read_is_not_made_twice():
+    """User state keeps what it needs of it; junk closes nothing."""
+    found, whole = Open(), encode_event(Decision(recommendation=decision("u", "r1")))
+    found.saw_trigger(ask("u", "r1", 1))
+    _look_at_damaged(b'{"type":"decision"}', found)
+    assert len(found.result(9).undecided) == 1
+    damaged = msgspec.json.decode(whole)
+    damaged["recommendation"]["policy"] = None
+    _look_at_damaged(msgspec.json.encode(damaged), found)
+    result = found.result(9)
+    assert (result.undecided, result.decided) == ([], [])

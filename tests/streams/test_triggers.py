@@ -54,17 +54,33 @@ def test_a_new_event_replaces_the_push_and_keeps_its_place(queue):
     assert queue.shed.reasons == {"superseded": 1}
 
 
-def test_a_crowd_of_newer_events_is_noticed_and_forgotten(queue):
-    """Most triggers of late replaced one that waited; a person's one event more is no crowd."""
-    queue.put(push("u", 1))
-    queue.put(push("u", 2))
-    assert not queue.coalesces
-    for n in range(256):
-        queue.put(push("u", n))
-    assert queue.coalesces
-    for n in range(256):
+def take_turns(queue: TriggerQueue, events: int, rounds: int) -> None:
+    """Each round a person's turn comes after so many events of theirs."""
+    for n in range(rounds):
+        for event in range(events):
+            queue.put(push("u", 10 * n + event))
         queue.take(1)
-        queue.put(push("u", n))
+
+
+def test_where_most_are_replaced_before_their_turn_is_noticed_and_forgotten(queue):
+    """It takes some two hundred turns to believe it, and to believe that it is over."""
+    take_turns(queue, 2, 100)
+    assert not queue.coalesces
+    take_turns(queue, 2, 156)
+    assert queue.coalesces
+    take_turns(queue, 1, 256)
+    assert not queue.coalesces
+
+
+def test_one_person_in_a_frenzy_is_no_crowd():
+    """Most triggers are theirs, but what waits is everybody else's."""
+    queue = TriggerQueue(10_000, lambda _: None, NullObserver())
+    for n in range(2_000):
+        queue.put(push(f"u{n}", n))
+        for event in range(3):
+            queue.put(push("bot", 10 * n + event))
+        queue.take(1)
+    assert len(queue) > 0
     assert not queue.coalesces
 
 

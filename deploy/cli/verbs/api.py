@@ -1,7 +1,6 @@
 """``streamwise api``: lists, events, health and the live page over HTTP."""
 
 import asyncio
-import logging
 
 import click
 import msgspec
@@ -21,7 +20,6 @@ from schemas.settings import Settings
 @with_settings
 def command(settings: Settings, *, host: str | None, port: int | None, as_json: bool) -> None:
     """Serve HTTP until Ctrl-C: the live page at /, lists under /v1, /metrics, /livez and /readyz."""
-    logging.getLogger("aiokafka").setLevel(logging.WARNING)
     quiet()
     given = {"host": host, "port": port}
     api = msgspec.structs.replace(settings.api, **{k: v for k, v in given.items() if v is not None})

@@ -41,3 +41,8 @@ def test_sentences_that_never_repeat_are_forgotten():
     for n in range(10 * REMEMBERED):
         assert seldom.filter(logging.LogRecord("aiokafka", logging.ERROR, "", 0, "error %d", (n,), None))
     assert len(seldom._said) <= REMEMBERED
+
+
+def test_a_sentence_whose_values_do_not_fit_is_left_to_the_handler():
+    """It says so itself; whoever spoke must not fall over it."""
+    assert Seldom().filter(logging.LogRecord("aiokafka", logging.ERROR, "", 0, "%d of %d", (1,), None))
