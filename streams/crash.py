@@ -1,4 +1,4 @@
-"""Named places at which a test may kill or stop the worker: the steps of the order of effects."""
+"""Named places at which a test may kill, stop or end the worker: the steps of the order of effects."""
 
 import os
 import signal
@@ -20,17 +20,18 @@ class Step(StrEnum):
     ACKNOWLEDGED = "acknowledged"
 
 
-PAUSE = "pause"
+HOW = {"": signal.SIGKILL, "pause": signal.SIGSTOP, "term": signal.SIGTERM}
 
 
 class CrashPoint:
-    """Kills this process with SIGKILL, or stops it, when a step is passed for the n-th time.
+    """Kills this process with SIGKILL, or sends it another signal, when a step is passed for the n-th time.
 
     Parameters
     ----------
     spec
         ``"step"`` or ``"step:n"`` (n counts from 1); empty: never.  ``"step:n:pause"`` stops the process
         (SIGSTOP) instead: whoever continues it later has a zombie in the middle of that step.
+        ``"step:n:term"`` tells it to end (SIGTERM).
 
     Examples
     --------
@@ -42,7 +43,7 @@ class CrashPoint:
     >>> CrashPoint("applied:2:sleep")
     Traceback (most recent call last):
     ...
-    ValueError: crash point 'applied:2:sleep': after the count comes 'pause' or nothing
+    ValueError: crash point 'applied:2:sleep': after the count comes 'pause', 'term' or nothing
     """
 
     def __init__(self, spec: str = "") -> None:
@@ -50,11 +51,11 @@ class CrashPoint:
         count, _, how = rest.partition(":")
         if name and name not in set(Step):
             raise ValueError(f"crash point {name!r}: one of {', '.join(Step)}")
-        if how not in ("", PAUSE):
-            raise ValueError(f"crash point {spec!r}: after the count comes {PAUSE!r} or nothing")
+        if how not in HOW:
+            raise ValueError(f"crash point {spec!r}: after the count comes 'pause', 'term' or nothing")
         self._step = Step(name) if name else None
         self._left = int(count or 1)
-        self._signal = signal.SIGSTOP if how == PAUSE else signal.SIGKILL
+        self._signal = HOW[how]
 
     def __call__(self, step: Step) -> None:
         """Pass a step."""

@@ -114,6 +114,7 @@ class Partition:
         self._held: list[Callable[[], None]] = []
         self._store: StateStore | None = None
         self._rewrite: dict[int, bytes] = {}
+        self._written: set[int] = set()  # blocks
         self._scan = Scan(0, [], [])
         self._undecided: list[Trigger] = []
         self._candidates: dict[int, Trigger] = {}
@@ -243,6 +244,7 @@ class Partition:
             shard.load_checkpoint(checkpoint.shard)
             await self._tools.pace.sliced(self._blocks_into(shard, restored))
             self._rewrite = {n: restored.blocks[n] for n in restored.unfinished}
+            self._written = set(restored.blocks)
             self._applied, self._mark = checkpoint.applied, checkpoint.mark
             self._rows.cover = checkpoint.cover
         self.shard = shard
@@ -418,6 +420,7 @@ class Partition:
         held, self._held = self._held, []
         signals, self._rows.landing = self._rows.landing, []
         rewrite, self._rewrite = self._rewrite, {}
+        self._written.update(dirty)
         checkpoint = Checkpoint(
             applied=self._applied,
             mark=self._mark,
@@ -425,5 +428,6 @@ class Partition:
             cover=self._rows.cover,
             open=tuple(sorted(set(self._open.values()))),
             shard=shard.encode_checkpoint(),
+            blocks=len(self._written),
         )
         return Cut(held, signals, rewrite, captured, checkpoint)

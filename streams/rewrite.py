@@ -371,6 +371,7 @@ class Rewriting:
             cover=-1,
             open=self._open(target),
             shard=own.encode(),
+            blocks=target.blocks,
         )
 
     def _open(self, target: _Target) -> tuple[int, ...]:

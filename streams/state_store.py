@@ -17,7 +17,7 @@ import msgspec
 from aiokafka import TopicPartition
 from aiokafka.errors import InvalidProducerEpoch, KafkaError, ProducerFenced
 
-from schemas.errors import CorruptBlockError, FencedError, UnavailableError
+from schemas.errors import CorruptBlockError, FencedError, IncarnationError, UnavailableError
 from schemas.settings import KafkaSettings
 from schemas.topics import Topic
 from streams.kafka import connect, read_range, reader, transactional_producer
@@ -49,6 +49,8 @@ class Checkpoint(msgspec.Struct, frozen=True, kw_only=True):
         Offsets, up to ``applied``, of the triggers whose lists are not published yet, ascending.
     shard
         What the user state itself keeps beside its blocks.
+    blocks
+        How many blocks of people the partition has; 0 in rows of builds that did not count them.
     """
 
     version: int = VERSION
@@ -58,6 +60,7 @@ class Checkpoint(msgspec.Struct, frozen=True, kw_only=True):
     cover: int
     open: tuple[int, ...] = ()
     shard: bytes = b""
+    blocks: int = 0
 
     @property
     def decide_from(self) -> int:
@@ -210,6 +213,8 @@ async def restore(kafka: KafkaSettings, partition: int) -> Restored:
     ------
     CorruptBlockError
         A checkpoint row of another version, or damaged.
+    IncarnationError
+        Blocks are missing: the topic was cut.
     """
     tp = TopicPartition(kafka.topic(Topic.STATE), partition)
     found = Sweeps()
@@ -218,7 +223,20 @@ async def restore(kafka: KafkaSettings, partition: int) -> Restored:
         end = (await consumer.end_offsets([tp]))[tp]
         async for record in read_range(consumer, tp.topic, partition, start, end):
             found.take(record)
-    return found.restored()
+    restored = found.restored()
+    _refuse_cut(restored, f"{tp.topic}/{partition}")
+    return restored
+
+
+def _refuse_cut(restored: Restored, where: str) -> None:
+    """Compaction keeps every block's newest row: one that is missing was deleted, and its people with it."""
+    there, counted = len(restored.blocks), 0 if restored.checkpoint is None else restored.checkpoint.blocks
+    if there < counted:
+        raise IncarnationError(
+            f"{where}: {there} of {counted} blocks of people are there: records of this compacted topic were "
+            "deleted: restore it from a backup, or delete it and set the group's offset in events to the "
+            "earliest, and all of it is folded again"
+        )
 
 
 class Sweeps:

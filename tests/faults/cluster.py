@@ -5,12 +5,35 @@ import os
 import subprocess
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import Self
+from typing import NamedTuple, Self
 
+from schemas.settings import KafkaSettings
+from streams.kafka import admin, insist
 from tests.conftest import free_port
 from tests.faults.proxy import Proxy
 
 PROTOCOLS = "PLAINTEXT:PLAINTEXT,CONTROLLER:PLAINTEXT,PROXIED:PLAINTEXT"
+
+Partition = tuple[str, int]
+
+
+class Led(NamedTuple):
+    """Who leads a partition, and who follows: the leader it prefers is the first of its replicas."""
+
+    leader: int
+    replicas: tuple[int, ...]
+    in_sync: tuple[int, ...]
+
+
+async def led(kafka: KafkaSettings) -> dict[Partition, Led]:
+    """Every partition of every topic."""
+    async with admin(kafka) as client:
+        topics = await insist(client.describe_topics)
+    return {
+        (topic["topic"], p["partition"]): Led(p["leader"], (*p["replicas"],), (*p["isr"],))
+        for topic in topics
+        for p in topic["partitions"]
+    }
 
 
 class Cluster:

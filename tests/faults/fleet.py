@@ -1,11 +1,13 @@
 """A fleet at the end of a test: everything worked off, drained, and judged."""
 
 import asyncio
+from collections.abc import Iterable
 from time import monotonic
 from typing import Any
 
 from tests.faults.load import Generator, checkpointed, unfinished
 from tests.faults.oracle import judge
+from tests.faults.report import note
 from tests.faults.worker import Worker
 from tests.streams.clients.room import eventually
 
@@ -17,6 +19,23 @@ async def serves_all(generator: Generator, seconds: float = 150.0) -> None:
     while left := asked - generator.answered:
         assert monotonic() < deadline, f"{len(left)} of {len(asked)} unanswered: {sorted(left)[:5]}"
         await asyncio.sleep(0.05)
+
+
+async def recovered(
+    generator: Generator, name: str, since: float, seconds: float = 150.0, *, falls: Iterable[Any] = ()
+) -> None:
+    """Return when all is served again after a fault that ended at ``since``; how long that took is a fact."""
+    await serves_all(generator, seconds)
+    said = list(falls)
+    note(
+        "fault",
+        name=name,
+        seed=generator.sent.seed,
+        events=len(generator.sent.interactions),
+        recovery_seconds=round(monotonic() - since, 2),
+        fell=len(said),
+        said=said,
+    )
 
 
 async def worked_off(generator: Generator) -> None:

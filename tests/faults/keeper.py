@@ -32,10 +32,11 @@ class Keeper:
             await asyncio.sleep(PAUSE_SECONDS)
             for worker in self.kept:
                 if not worker.runs and worker not in self._left_alone:
-                    self._note_fall(worker)
+                    self.note_fall(worker)
                     worker.start()
 
-    def _note_fall(self, worker: Worker) -> None:
+    def note_fall(self, worker: Worker) -> None:
+        """Remember how one ended, unless somebody ended it."""
         status = worker.process.returncode
         if status not in {KILLED, ENDED}:
             lines = worker.log.read_text("utf-8", "replace").rstrip().splitlines()

@@ -1,25 +1,45 @@
 """Every fault of workers, brokers, network and producers that a random schedule chooses from."""
 
 import asyncio
+import signal
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 
+from schemas.settings import KafkaSettings
 from streams.crash import Step
-from tests.faults.cluster import Cluster
-from tests.faults.keeper import Keeper
+from tests.faults.cluster import Cluster, Led, Partition, led
+from tests.faults.keeper import ENDED, KILLED, Keeper
 from tests.faults.load import Generator
 from tests.faults.worker import Worker
+from tests.streams.clients.room import eventually
 
 SESSION_SECONDS = 6.0
 STEP_SECONDS = 45.0
+FOLLOW_SECONDS = 90.0
+"""Until every replica has what its leader has, after a broker came back; and for an election."""
+FELL = 1
+"""Exit status of a worker that gives up and says why."""
+SHAKEN = ("broker", "network", "worker: SIGSTOP")
+"""Faults (names begin so) after which a worker may still fall by itself, whatever it is told meanwhile."""
 
 
 @dataclass
 class Stage:
-    """What is broken: a fleet on a cluster, under a load."""
+    """What is broken: a fleet on a cluster, under a load.
+
+    Attributes
+    ----------
+    told
+        Workers that ended in another way than they should have; empty when nothing is wrong.
+    missed
+        Faults that did not happen: a step that a worker did not come to, rare ones in a random schedule,
+        and a drain of one that was still loading its modules.
+    before
+        Name of the fault before.
+    """
 
     cluster: Cluster
     keeper: Keeper
@@ -28,6 +48,23 @@ class Stage:
     producer: Any
     random: np.random.Generator
     told: list[str] = field(default_factory=list)
+    missed: list[str] = field(default_factory=list)
+    before: str = ""
+
+    async def end(self, worker: Worker) -> None:
+        """SIGTERM: it drains, and ends with status 0."""
+        status = await asyncio.to_thread(worker.stop)
+        if status == -signal.SIGTERM and not worker.was_ready:
+            self.missed.append("SIGTERM came before the worker could hear it")
+        else:
+            self.judge_end(worker, "SIGTERM", status, ENDED)
+
+    def judge_end(self, worker: Worker, what: str, status: int, due: int) -> None:
+        """Tell of a status that is not due, unless it is a fall that the fault before explains."""
+        if status == FELL and self.before.startswith(SHAKEN):
+            self.keeper.note_fall(worker)
+        elif status != due:
+            self.told.append(f"{what}: status {status} instead of {due}\n{worker.said(10)}")
 
     @property
     def worker(self) -> Worker:
@@ -54,8 +91,8 @@ async def end_worker(stage: Stage) -> None:
     """SIGTERM: it drains."""
     worker = stage.worker
     async with stage.keeper.leave_alone(worker):
-        if worker.runs and (status := await asyncio.to_thread(worker.stop)):
-            stage.told.append(f"SIGTERM: status {status}")
+        if worker.runs:
+            await stage.end(worker)
 
 
 async def zombie(stage: Stage) -> None:
@@ -75,9 +112,12 @@ def crash_at(step: Step) -> Fault:
             if worker.runs:
                 worker.kill()
             worker.start(f"{step}:{stage.random.integers(1, 3)}")
-            if await asyncio.to_thread(worker.wait, STEP_SECONDS) is None:
-                stage.told.append(f"{step} was not passed within {STEP_SECONDS:.0f} s")
+            status = await asyncio.to_thread(worker.wait, STEP_SECONDS)
+            if status is None:
+                stage.missed.append(f"{step} was not passed within {STEP_SECONDS:.0f} s")
                 worker.kill()
+            else:
+                stage.judge_end(worker, f"SIGKILL at {step}", status, KILLED)
 
     return crash
 
@@ -87,8 +127,8 @@ async def fewer_and_more(stage: Stage) -> None:
     gone = stage.keeper.kept[1:]
     async with stage.keeper.leave_alone(*gone):
         for worker in gone:
-            if worker.runs and (status := await asyncio.to_thread(worker.stop)):
-                stage.told.append(f"SIGTERM: status {status}")
+            if worker.runs:
+                await stage.end(worker)
             await asyncio.sleep(3)
         for worker in gone:
             worker.start()
@@ -100,13 +140,13 @@ async def storm(stage: Stage) -> None:
     for n in range(10):
         guest = stage.guests[n % 2]
         if guest.runs:
-            guest.kill() if stage.random.random() < 0.5 else await asyncio.to_thread(guest.stop)
+            guest.kill() if stage.random.random() < 0.5 else await stage.end(guest)
         else:
             guest.start()
         await asyncio.sleep(3)
     for guest in stage.guests:
         if guest.runs:
-            await asyncio.to_thread(guest.stop)
+            await stage.end(guest)
 
 
 async def kill_broker(stage: Stage) -> None:
@@ -130,8 +170,32 @@ def pause_broker(seconds: float) -> Fault:
 
 
 async def change_leaders(stage: Stage) -> None:
-    """Every partition back to its preferred leader, after others had led."""
+    """Every partition back to its preferred leader; a broker is restarted first where no other one leads."""
+    kafka = stage.generator.settings.kafka
+    if not (strayed := await astray(kafka)):
+        await asyncio.to_thread(stage.cluster.restart, stage.broker)
+        strayed = await astray(kafka)
+    assert strayed, "a broker was restarted, and every partition has its preferred leader: nothing can move"
+
+    async def in_sync() -> bool:
+        return all(len(one.in_sync) == len(one.replicas) for one in (await led(kafka)).values())
+
+    async def moved() -> bool:
+        after = await led(kafka)
+        return all(after[place].leader == one.replicas[0] for place, one in strayed.items())
+
+    await eventually(in_sync, FOLLOW_SECONDS)  # others cannot be elected
     await asyncio.to_thread(stage.cluster.prefer_leaders)
+    await eventually(moved, FOLLOW_SECONDS)
+
+
+async def astray(kafka: KafkaSettings) -> dict[Partition, Led]:
+    """Those of our own partitions that are not led by the broker that they prefer."""
+    return {
+        place: one
+        for place, one in (await led(kafka)).items()
+        if place[0].startswith(f"{kafka.namespace}.") and one.leader != one.replicas[0]
+    }
 
 
 async def roll_brokers(stage: Stage) -> None:

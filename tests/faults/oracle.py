@@ -7,12 +7,14 @@ of state are read by their layout (``stored.py``), and probabilities are compute
 """
 
 from collections import Counter, defaultdict
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
 import msgspec
 
 from models.engine import Engine
+from schemas.deadletters import DeadLetter
 from schemas.events import Decision, Event, decode_event
 from schemas.ids import stable_hash
 from schemas.recommendations import Recommendation
@@ -29,6 +31,11 @@ ROWS = ("interactions", "exposures", "rewards")
 OFFSET = 1
 """Place of the offset in a row."""
 
+Place = tuple[str, int, int]
+"""Topic with its namespace, partition, offset."""
+Bytes = tuple[bytes | None, bytes | None]
+"""Key and value of a record."""
+
 
 @dataclass
 class Findings:
@@ -42,6 +49,12 @@ class Findings:
         People whose state is not the plain fold of their events.
     rows_differ
         Rows of signals that are not those of the plain fold, the join of rewards among them.
+    letters_unmeant
+        Dead letters of records that nobody wrote to be refused, by place: the sentence that says why.
+    letters_missing
+        Places of records that were written to be refused, and have no letter.
+    letters_differ
+        Places whose letter has another key or other bytes, or is told in two ways.
     """
 
     missing_events: set[str] = field(default_factory=set)
@@ -58,6 +71,9 @@ class Findings:
     shown_differently: set[str] = field(default_factory=set)
     opened_twice: set[str] = field(default_factory=set)
     propensity_differs: set[str] = field(default_factory=set)
+    letters_unmeant: dict[Place, str] = field(default_factory=dict)
+    letters_missing: set[Place] = field(default_factory=set)
+    letters_differ: set[Place] = field(default_factory=set)
     fold_differs: str = ""
 
     def wrong(self) -> dict[str, Any]:
@@ -75,12 +91,15 @@ class Sent:
         Records that the broker acknowledged, repeats included.
     refused
         Records that it did not: the producer gave up.
+    poison
+        Key and value of records that are to be refused, by the place where they stand.
     """
 
     interactions: dict[str, str] = field(default_factory=dict)
     requests: set[str] = field(default_factory=set)
     acknowledged: int = 0
     refused: list[str] = field(default_factory=list)
+    poison: dict[Place, Bytes] = field(default_factory=dict)
     seed: int = 0
 
 
@@ -107,6 +126,7 @@ async def judge(settings: Settings, sent: Sent) -> tuple[Findings, dict[str, int
     counts = _judge_folds(found, settings, events, blocks, await stored(settings.kafka))
     counts |= await _judge_lists(found, settings, events, sent)
     counts["propensities"] = _judge_propensities(found, events)
+    counts |= judge_letters(found, await read(settings.kafka, Topic.DEAD_LETTERS), sent.poison)
     found.fold_differs = _judge_learning(settings, blocks, sent)
     counts |= {"blocks": len(blocks), "events_in_log": len(events), "acknowledged": sent.acknowledged}
     _tell(found, sent, counts)
@@ -118,7 +138,7 @@ def _tell(found: Findings, sent: Sent, counts: dict[str, int]) -> None:
         "verdict",
         seed=sent.seed,
         sent=len(sent.interactions) + len(sent.requests),
-        lost=len(found.missing_events | found.signals_lost | found.unanswered),
+        lost=len(found.missing_events | found.signals_lost | found.unanswered) + len(found.letters_missing),
         doubled=len(found.signals_doubled | found.opened_twice),
         wrong={kind: str(what)[:300] for kind, what in found.wrong().items()},
         counts=counts,
@@ -262,6 +282,24 @@ def _judge_propensities(found: Findings, events: list[Logged]) -> int:
                 found.propensity_differs.add(made.decision_id)
             checked += len(made.items)
     return checked
+
+
+def judge_letters(found: Findings, records: Iterable[Any], poison: Mapping[Place, Bytes]) -> dict[str, int]:
+    """A letter for each record that was to be refused, and none else; of a place all letters are the same.
+
+    What was delivered again after a kill has its letter once more: places count, and not letters.
+    """
+    letters: defaultdict[Place, list[tuple[Bytes, DeadLetter]]] = defaultdict(list)
+    for record in records:
+        why = DeadLetter.from_headers(record.headers)
+        letters[why.topic, why.partition, why.offset].append(((record.key, record.value), why))
+    for place, (first, *others) in letters.items():
+        if place not in poison:
+            found.letters_unmeant[place] = first[1].message
+        elif first[0] != poison[place] or any(other != first for other in others):
+            found.letters_differ.add(place)
+    found.letters_missing = poison.keys() - letters.keys()
+    return {"letters": len(letters), "letters_again": sum(map(len, letters.values())) - len(letters)}
 
 
 def _judge_learning(settings: Settings, blocks: list[SignalBlock], sent: Sent) -> str:

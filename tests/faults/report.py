@@ -39,18 +39,22 @@ def table(heads: Iterable[str], rows: Iterable[Iterable[Any]]) -> str:
 
 def fault_table(facts: Iterable[dict[str, Any]]) -> str:
     """Every kind of fault: how often, how long until everything asked was answered after it."""
-    times: defaultdict[str, list[float]] = defaultdict(list)
+    times: defaultdict[str, list[float | None]] = defaultdict(list)
     falls: defaultdict[str, int] = defaultdict(int)
     for fact in facts:
         if fact["kind"] == "fault":
             times[fact["name"]].append(fact["recovery_seconds"])
             falls[fact["name"]] += fact["fell"]
-    rows = [
-        (name, len(t), f"{median(t):.1f}", f"{max(t):.1f}", falls[name]) for name, t in sorted(times.items())
-    ]
+    rows = [(name, len(t), *middle_and_worst(t), falls[name]) for name, t in sorted(times.items())]
     return table(
         ("fault", "times", "recovery, median s", "worst s", "workers that ended by themselves"), rows
     )
+
+
+def middle_and_worst(times: Iterable[float | None]) -> tuple[str, str]:
+    """Median and maximum; a dash where nothing was to recover by itself."""
+    known = [t for t in times if t is not None]
+    return (f"{median(known):.1f}", f"{max(known):.1f}") if known else ("–", "–")
 
 
 def verdict_table(facts: Iterable[dict[str, Any]]) -> str:

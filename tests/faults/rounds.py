@@ -60,6 +60,7 @@ async def one_round(cluster: Cluster, directory: Path, seed: int, *, fleet: int 
             await producer.flush()
             await worked_off(generator)
         this.wrong, this.counts = await settle(generator, workers)
+        print({"told": this.stage.told, "missed": this.stage.missed, "fell": keeper.falls})
     except AssertionError:
         print(*(worker.said() for worker in workers), sep="\n")
         raise
@@ -80,7 +81,7 @@ async def suffer(stage: Stage, names: Iterable[str], until: float = float("inf")
 
 async def suffer_one(stage: Stage, name: str) -> None:
     """One fault, and how long until everything asked until its end was answered."""
-    began, falls, told = monotonic(), len(stage.keeper.falls), len(stage.told)
+    began, falls, told, missed = monotonic(), len(stage.keeper.falls), len(stage.told), len(stage.missed)
     sent = len(stage.generator.sent.interactions)
     try:
         await MENU[name](stage)
@@ -88,6 +89,7 @@ async def suffer_one(stage: Stage, name: str) -> None:
         heal(stage)
     over = monotonic()
     await serves_all(stage.generator, PATIENCE_SECONDS)
+    stage.before = name
     note(
         "fault",
         name=name,
@@ -96,5 +98,5 @@ async def suffer_one(stage: Stage, name: str) -> None:
         fault_seconds=round(over - began, 2),
         recovery_seconds=round(monotonic() - over, 2),
         fell=len(stage.keeper.falls) - falls,
-        said=[*stage.keeper.falls[falls:], *stage.told[told:]],
+        said=[*stage.keeper.falls[falls:], *stage.told[told:], *stage.missed[missed:]],
     )

@@ -11,6 +11,7 @@ from schemas.deadletters import DeadLetter
 from schemas.settings import Settings
 from schemas.topics import SOURCES, Topic, topic_name
 from tests.faults.load import Generator
+from tests.faults.oracle import Bytes, Place
 from tests.streams.clients.room import read
 
 HOT, HOT_SHARE = "u0", 0.2
@@ -19,7 +20,6 @@ HOT_REQUESTS = 30
 HUGE = 3 << 19
 """Bytes of a record that is longer than is read (1 MiB)."""
 POISONED = (*SOURCES, Topic.ITEMS, Topic.USERS, Topic.EMBEDDINGS)
-Place = tuple[str, int, int]
 
 
 class Hot(Generator):
@@ -45,7 +45,7 @@ class Poison:
     def __init__(self, settings: Settings, seed: int) -> None:
         self._names = [topic_name(topic, settings.kafka.namespace) for topic in POISONED]
         self._random = np.random.default_rng(seed)
-        self.sent: dict[Place, tuple[bytes | None, bytes | None]] = {}
+        self.sent: dict[Place, Bytes] = {}
 
     async def flood(self, producer: Any, count: int, huge: int, seconds: float) -> None:
         """``count`` records, ``huge`` of them longer than is read, spread over all topics and the time."""
@@ -77,9 +77,9 @@ class Poison:
         return msgspec.json.encode({"user_id": "u1", "item_id": "i1", "title": 7, "note": "x" * HUGE})
 
 
-async def letters(settings: Settings) -> dict[Place, list[tuple[bytes | None, bytes | None]]]:
+async def letters(settings: Settings) -> dict[Place, list[Bytes]]:
     """Every dead letter's key and value by the place where the record came from."""
-    found: dict[Place, list[tuple[bytes | None, bytes | None]]] = {}
+    found: dict[Place, list[Bytes]] = {}
     for record in await read(settings.kafka, Topic.DEAD_LETTERS):
         why = DeadLetter.from_headers(record.headers)
         found.setdefault((why.topic, why.partition, why.offset), []).append((record.key, record.value))

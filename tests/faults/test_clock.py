@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import Iterator
 from pathlib import Path
+from time import monotonic
 from typing import Any
 
 import msgspec
@@ -14,7 +15,7 @@ from schemas.topics import Topic
 from streams.app import wall_clock
 from streams.kafka import idempotent_producer
 from tests.conftest import free_port
-from tests.faults.fleet import serves_all, worked_off
+from tests.faults.fleet import recovered, serves_all, worked_off
 from tests.faults.load import Generator, deployment, in_background
 from tests.faults.oracle import judge
 from tests.faults.watching import metrics, shed
@@ -96,12 +97,13 @@ async def jump(worker: Worker, clock: Clock, generator: Generator, pause: float)
     for offset in JUMPS:
         clock.set(offset)
         await asyncio.sleep(pause)
-        await serves_all(generator)
+        await recovered(generator, f"worker's clock: {offset}", monotonic())
     worker.kill()
+    since = monotonic()
     clock.set("-1h")
     worker.start()
     await asyncio.to_thread(worker.ready)
-    await serves_all(generator)
+    await recovered(generator, "worker's clock: -1h while it is dead", since)
 
 
 async def judge_times(settings: Settings, begun: int) -> int:

@@ -20,4 +20,5 @@ async def test_brokers_and_network(three: Cluster, tmp_path: Path, short: bool):
     async with one_round(three, tmp_path, seed=11) as this:
         await suffer(this.stage, names)
     assert this.wrong == {}
+    assert this.stage.told == [], "\n".join(this.stage.told)
     assert this.counts["acknowledged"] > this.stage.generator.count  # some came twice

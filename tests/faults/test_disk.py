@@ -3,6 +3,7 @@
 import asyncio
 import resource
 from pathlib import Path
+from time import monotonic
 
 import msgspec
 import pytest
@@ -10,7 +11,7 @@ import pytest
 from schemas.settings import ApiSettings, KafkaSettings, Settings
 from streams.kafka import idempotent_producer
 from tests.conftest import free_port
-from tests.faults.fleet import serves_all, worked_off
+from tests.faults.fleet import recovered, serves_all, worked_off
 from tests.faults.load import Generator, deployment, in_background
 from tests.faults.oracle import judge
 from tests.faults.watching import get, metrics, says
@@ -62,7 +63,9 @@ async def fill_and_free(worker: Worker, generator: Generator) -> int:
     await serves_all(generator)
     assert (newest(worker), list(worker.log.parent.rglob("*.draft"))) == (before, [])
     fill_the_disk(worker, resource.RLIM_INFINITY)
+    since = monotonic()
     await eventually(lambda: says(settings, "snapshots") == "ok", 30)
+    await recovered(generator, "disk: full", since)
     assert newest(worker) > before
     return failed(settings)
 
@@ -92,10 +95,10 @@ async def test_a_full_disk_costs_no_list_and_a_torn_snapshot_is_not_loaded(setti
         await generator.share_written.wait()
         await eventually(lambda: failed(settings) > failures, 30)
         worker.kill()
-        torn = tear(worker)
+        since, torn = monotonic(), tear(worker)
         worker.start()
         await asyncio.to_thread(worker.ready)
-        await serves_all(generator)
+        await recovered(generator, "disk: full, SIGKILL, half a snapshot", since)
         await eventually(lambda: newest(worker) > torn.name, 30)
     await worked_off(generator)
     assert await asyncio.to_thread(worker.stop) == 0, worker.log.read_text()[-3000:]

@@ -66,6 +66,7 @@ async def test_a_zombie_changes_no_statistic(settings, fleet, step):
     print(f"the zombie ended with {status}; it says that its checkpoint was refused: {refused}")
     wrong, counts = await settle(generator, [zombie, heir])
     assert wrong == {}
+    assert refused or step is not Step.CHECKPOINT_OPEN
     assert counts["decided_twice"] > 0 or step is not Step.DECISIONS_SENT
 
 
@@ -118,7 +119,8 @@ async def test_a_rebalance_storm(settings, fleet):
             if len(guests) > 2:
                 gone = guests.pop(0)
                 others.append(gone)
-                assert await asyncio.to_thread(gone.stop) == 0, gone.log.read_text()[-3000:]
+                status = await asyncio.to_thread(gone.stop)
+                assert status == 0 or (status == -15 and not gone.was_ready), gone.said()
         await generator.share_written.wait()
         calm = monotonic()
         await serves_all(generator)

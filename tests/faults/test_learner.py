@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import Iterator
 from pathlib import Path
+from time import monotonic
 
 import msgspec
 import numpy as np
@@ -14,7 +15,7 @@ from schemas.signals import decode_block
 from schemas.topics import Topic
 from streams.arena import ArenaReader, current
 from streams.kafka import idempotent_producer
-from tests.faults.fleet import serves_all, settle
+from tests.faults.fleet import recovered, serves_all, settle
 from tests.faults.load import Generator, deployment, in_background
 from tests.faults.worker import Worker
 from tests.streams.clients.room import eventually, read
@@ -72,10 +73,12 @@ async def test_lists_need_no_living_learner_and_its_models_are_the_logs(settings
             reached = await publishes_beyond(settings, reached)
             await asyncio.sleep(random.uniform(0.0, 2.0))
             learner.kill()
+            since, name = monotonic(), "shared learner: SIGKILL"
             if n % 2:
                 streams[n // 2 % 2].kill()
                 streams[n // 2 % 2].start()
-            await serves_all(generator)
+                name += ", and an event process"
+            await recovered(generator, name, since)
             learner.start()
         await generator.share_written.wait()
         await serves_all(generator)

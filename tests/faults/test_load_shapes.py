@@ -14,6 +14,7 @@ from tests.conftest import free_port
 from tests.faults.fleet import serves_all
 from tests.faults.load import Generator, checkpointed, deployment, finished, in_background
 from tests.faults.oracle import judge
+from tests.faults.report import note
 from tests.faults.shapes import Hot, Poison, letters
 from tests.faults.watching import metrics, resident
 from tests.faults.worker import Worker
@@ -54,6 +55,7 @@ async def throw_junk(generator: Generator) -> None:
     before = len(await read(settings.kafka, Topic.DEAD_LETTERS))
     for topic in (Topic.EVENTS, Topic.SIGNALS, Topic.RECOMMENDATIONS):
         await write(settings.kafka, topic, [(None, value) for value in JUNK])
+    thrown = monotonic()
     await eventually(lambda: metrics(settings.api.metrics_port)["learner_lag_blocks"] == 0, 30)
 
     async def refused() -> bool:
@@ -69,6 +71,13 @@ async def throw_junk(generator: Generator) -> None:
         return any(asked.encode() in (record.value or b"") for record in records)
 
     await eventually(answered, 30)
+    note_load(generator, "junk on our own topics", monotonic() - thrown)
+
+
+def note_load(generator: Generator, name: str, seconds: float) -> None:
+    """How long a load was felt after it."""
+    seed, took = generator.sent.seed, round(seconds, 2)
+    note("fault", name=name, seed=seed, events=generator.count, recovery_seconds=took, fell=0, said=[])
 
 
 async def test_a_hot_person_a_burst_and_a_flood_of_poison(settings, worker, short):
@@ -89,6 +98,8 @@ async def test_a_hot_person_a_burst_and_a_flood_of_poison(settings, worker, shor
             await asyncio.gather(poison.flood(producer, *floods, burst), generator.share_written.wait())
             tasks[1].cancel()
             lag = await drained(generator)
+    note_load(generator, "load: times 10, and poison on eight topics", lag)
+    generator.sent.poison = poison.sent
     found, counts = await judge(settings, generator.sent)
     refused = await letters(settings)
     print(

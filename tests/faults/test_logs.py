@@ -6,6 +6,7 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
+from time import monotonic
 from typing import Any
 
 import pytest
@@ -19,8 +20,9 @@ from streams.intake import readers
 from streams.kafka import admin
 from streams.provision import provision
 from tests.faults.cluster import Cluster
-from tests.faults.fleet import serves_all, settle, worked_off
+from tests.faults.fleet import recovered, settle, worked_off
 from tests.faults.load import Generator, deployment, in_background, patient_producer
+from tests.faults.report import note
 from tests.faults.worker import Worker
 from tests.streams.clients.room import eventually, read
 
@@ -51,6 +53,12 @@ class Bench:
         assert status == REFUSED, f"{status}: {said}"
         print(said)
         return said
+
+    async def mended(self, name: str) -> None:
+        """Start it again after the remedy, and wait until it has answered everything."""
+        since = monotonic()
+        self.worker.start()
+        await recovered(self.generator, name, since)
 
     def verb(self, *words: str) -> None:
         """A command of ours, on this deployment."""
@@ -106,8 +114,7 @@ async def test_a_source_recreated_under_load_is_named(kafka, benches):
             assert f"streamwise topics --reopen {clicks}" in said
             await asyncio.sleep(4)  # its session: the group must be empty
             await asyncio.to_thread(bench.verb, "topics", "--reopen", clicks)
-            bench.worker.start()
-            await serves_all(bench.generator, 120)
+            await bench.mended("log: a source deleted and recreated")
         await bench.producer.flush()
         await worked_off(bench.generator)
     assert await bench.judged() == {}
@@ -135,7 +142,7 @@ async def test_a_lost_state_topic_is_named_and_folded_again(kafka, benches):
         await asyncio.sleep(4)
         places = [TopicPartition(events, n) for n in range(bench.settings.kafka.partitions)]
         await commit(bench.settings, dict.fromkeys(places, OffsetAndMetadata(0, "")))
-        bench.worker.start()
+        await bench.mended("log: state lost")
         await worked_off(bench.generator)
     assert await bench.judged() == {}
 
@@ -159,8 +166,8 @@ async def test_forgotten_offsets_are_named(kafka, kafka_home, benches):
         assert "the group has no offset in it" in said
         names = [word for topic in readers(bench.settings) for word in ("--reopen", topic)]
         await asyncio.to_thread(bench.verb, "topics", *names)
-        bench.worker.start()
         await bench.write(100)
+        await bench.mended("log: offsets forgotten")
         await worked_off(bench.generator)
     assert await bench.judged() == {}
 
@@ -193,14 +200,22 @@ async def test_a_lost_tail_is_named(one: Cluster, benches, topic: Topic):
     assert "its tail was lost" in said
     if topic is Topic.EVENTS:
         assert "from a backup" in said
+        note_refused(bench.generator, "log: the end of events lost", said)
         return
     await asyncio.sleep(4)
     await asyncio.to_thread(bench.verb, "topics", "--reopen", name)
-    async with patient_producer(bench.settings.kafka) as bench.producer:
-        bench.worker.start()
+    producer = patient_producer(bench.settings.kafka)
+    async with producer as bench.producer, in_background(bench.generator.see_lists()):
         await bench.write(100)
+        await bench.mended("log: the end of a source lost")
         await worked_off(bench.generator)
     assert await bench.judged() == {}
+
+
+def note_refused(generator: Generator, name: str, said: str) -> None:
+    """A fault that ends with a sentence: nothing is served until somebody has heeded it."""
+    seed, events = generator.sent.seed, generator.count
+    note("fault", name=name, seed=seed, events=events, recovery_seconds=None, fell=1, said=[said])
 
 
 def lose_tail(cluster: Cluster, partition: str) -> None:
@@ -230,8 +245,8 @@ async def test_a_corrupt_snapshot_is_named_and_not_missed(kafka, benches):
         data = bytearray(newest.read_bytes())
         data[len(data) // 2] ^= 0xFF
         newest.write_bytes(data)
-        bench.worker.start()
         await bench.write(300)
+        await bench.mended("log: a snapshot damaged")
         await worked_off(bench.generator)
     said = bench.worker.log.read_text("utf-8")
     assert f"snapshot not used, more of the log is read instead: {newest}" in said

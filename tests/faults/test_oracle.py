@@ -1,13 +1,17 @@
 """The oracle itself: it agrees with the engine where nothing is wrong, and sees each wrong."""
 
+from typing import NamedTuple
+
 import msgspec
 from hypothesis import given, settings
 
 from models.policy.decide import decide
+from schemas.deadletters import DeadLetter, Headers
+from schemas.errors import InvalidMessageError
 from schemas.events import Decision
 from schemas.ids import stable_hash
 from schemas.signals import Cover, SignalBlock
-from tests.faults.oracle import Findings, judge_rows
+from tests.faults.oracle import Bytes, Findings, Place, judge_letters, judge_rows
 from tests.faults.propensities import differ
 from tests.faults.stored import kept_of, people_of
 from tests.models.policy.lists import asks, catalogue, scored, shelf, view
@@ -118,3 +122,55 @@ def test_an_item_twice_is_no_list() -> None:
     """Whatever its probabilities."""
     one = made()[0]
     assert differ(one.context, (*one.recommendation.items[:4], one.recommendation.items[0]))
+
+
+PLACE = "shop.clicks", 0, 7
+POISON: dict[Place, Bytes] = {PLACE: (b"ann", b"{")}
+
+
+class Kept(NamedTuple):
+    """A record of ``dead-letters``."""
+
+    key: bytes | None
+    value: bytes | None
+    headers: Headers
+
+
+def letter(place: Place = PLACE, value: bytes = b"{", why: str = "cut off") -> Kept:
+    topic, partition, offset = place
+    error = InvalidMessageError("value", value, why)
+    told = DeadLetter.of(error, topic=topic, partition=partition, offset=offset, stage="intake")
+    return Kept(b"ann", value, [*told.headers(), ("ce_id", b"e1")])
+
+
+def letters_wrong(*letters: Kept) -> dict[str, object]:
+    found = Findings()
+    judge_letters(found, letters, POISON)
+    return found.wrong()
+
+
+def test_a_letter_for_each_poison_and_once_more_after_a_kill() -> None:
+    """The same place twice is one record delivered twice."""
+    found = Findings()
+    assert judge_letters(found, [letter(), letter()], POISON) == {"letters": 1, "letters_again": 1}
+    assert found.wrong() == {}
+
+
+def test_a_letter_that_nobody_meant_is_seen() -> None:
+    """A good record beside the poison was refused, and what was said of it is told."""
+    good = "shop.clicks", 0, 8
+    found = letters_wrong(letter(), letter(good, b'{"item_id":"tea"}', "I do not like tea"))
+    assert list(found) == ["letters_unmeant"]
+    assert "I do not like tea" in str(found["letters_unmeant"])
+
+
+def test_a_poison_without_a_letter_is_seen() -> None:
+    """It was dropped in silence."""
+    assert letters_wrong() == {"letters_missing": {PLACE}}
+
+
+def test_a_letter_with_other_bytes_is_seen() -> None:
+    """Changed on the way, or told in two ways."""
+    assert letters_wrong(letter(value=b"{}")) == {"letters_differ": {PLACE}}
+    assert letters_wrong(letter(), letter(value=b"")) == {"letters_differ": {PLACE}}
+    assert letters_wrong(letter(), letter(why="of a wrong type")) == {"letters_differ": {PLACE}}

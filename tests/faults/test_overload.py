@@ -25,6 +25,7 @@ from streams.overload import Level
 from tests.faults.fleet import worked_off
 from tests.faults.load import Generator, deployment, in_background
 from tests.faults.oracle import judge
+from tests.faults.report import note
 from tests.streams.clients.room import eventually, read
 
 pytestmark = [pytest.mark.kafka, pytest.mark.slow, pytest.mark.timeout(600)]
@@ -98,7 +99,11 @@ async def test_three_times_what_a_worker_can_make(settings, short):
         ):
             await generator.share_written.wait()
             writing.cancel()
+        since = time.monotonic()
         await eventually(lambda: runtime.overload.level is Level.NOTHING and not len(runtime.queue), 180)
+        took, seed, events = round(time.monotonic() - since, 2), generator.sent.seed, generator.count
+        name = "load: three times what a worker can make"
+        note("fault", name=name, seed=seed, events=events, recovery_seconds=took, fell=0, said=[])
         await worked_off(generator)
         await runtime.lists.drained()
         shed, levels = Counter(told.shed), list(told.levels)

@@ -6,6 +6,7 @@ import os
 import subprocess
 import sys
 from pathlib import Path
+from time import monotonic
 
 import msgspec
 import pytest
@@ -14,7 +15,7 @@ from schemas.settings import KafkaSettings, Settings
 from schemas.topics import Topic
 from streams.app import wall_clock
 from tests.faults.cluster import Cluster
-from tests.faults.fleet import serves_all, settle, worked_off
+from tests.faults.fleet import recovered, serves_all, settle, worked_off
 from tests.faults.keeper import Keeper
 from tests.faults.load import Generator, deployment, in_background, patient_producer
 from tests.faults.worker import Worker
@@ -23,6 +24,7 @@ from tests.streams.clients.room import read
 SOURCES = (Topic.CLICKS, Topic.PURCHASES, Topic.REQUESTS)
 SECONDS, RATE = 20.0, 150
 ROWS, READERS = 600, 40
+NAME = "producer: connections reset, repeats, a file replayed, SIGKILL of the worker"
 LATE_SECONDS = 0.05
 """By which answers come late: some is on its way when a connection breaks."""
 
@@ -52,6 +54,7 @@ async def test_input_that_comes_twice_counts_once(one: Cluster, tmp_path: Path):
                         await asyncio.to_thread(replay, settings, file)
                         worker.kill()
                 one.proxies[1].heal()
+                await recovered(generator, NAME, monotonic(), falls=keeper.falls)
                 await generator.share_written.wait()
                 await serves_all(generator)
             await producer.flush()

@@ -1,4 +1,4 @@
-"""Redis late, killed, silent, full and flushed: events and lists go on, and the view comes back by itself."""
+"""Redis late, killed, silent, full, flushed, slow: events and lists go on, the view comes back by itself."""
 
 import asyncio
 import shutil
@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from time import monotonic
 
+import httpx
 import msgspec
 import pytest
 import redis
@@ -16,10 +17,12 @@ from schemas.recommendations import Recommendation
 from schemas.settings import ApiSettings, KafkaSettings, RedisSettings, Settings
 from schemas.topics import Topic
 from streams.kafka import idempotent_producer
-from streams.view import list_key
+from streams.view import REDIS_TIMEOUT_SECONDS, list_key
 from tests.conftest import free_port, wait_for_port
+from tests.faults.fleet import serves_all
 from tests.faults.load import Generator, deployment, finished, in_background
 from tests.faults.oracle import judge
+from tests.faults.proxy import Proxy
 from tests.faults.report import note
 from tests.faults.watching import get, metrics, says
 from tests.faults.worker import Worker
@@ -28,6 +31,8 @@ from tests.streams.clients.room import eventually, read
 pytestmark = [pytest.mark.kafka, pytest.mark.redis, pytest.mark.slow, pytest.mark.timeout(600)]
 
 NOBODY = "/v1/recommendations/nobody"
+SLOW, TOO_SLOW = 0.3, 1.5
+"""Seconds each way: an answer in 0.6 s comes in time, one in 3 s is given up after 2 s."""
 
 
 class Server:
@@ -64,6 +69,15 @@ def server(tmp_path: Path) -> Iterator[Server]:
     made = Server(tmp_path)
     yield made
     made.kill()
+
+
+@pytest.fixture
+def proxy(server: Server) -> Iterator[Proxy]:
+    """Stands before the server and makes it slow."""
+    made = Proxy(server.port)
+    made.start()
+    yield made
+    made.stop()
 
 
 @pytest.fixture
@@ -123,16 +137,43 @@ async def suffer(server: Server, settings: Settings) -> None:
     await recovers_from("flushed")
 
 
-async def test_events_and_lists_do_not_depend_on_redis(kafka, tmp_path, server, roles, short):
-    """Down, killed, silent, full, flushed under load: nothing is lost, and the view is complete again."""
+async def furnished(kafka: str, tmp_path: Path, url: str, roles: dict[str, Worker]) -> Settings:
+    """A deployment whose view and API find Redis there; its three roles are started."""
     plain = await deployment(KafkaSettings(bootstrap=kafka, session_seconds=6.0), tmp_path)
     api = ApiSettings(port=free_port(), metrics_port=free_port())
-    settings = msgspec.structs.replace(plain, redis=RedisSettings(url=server.url), api=api)
+    settings = msgspec.structs.replace(plain, redis=RedisSettings(url=url), api=api)
     quiet = msgspec.structs.replace(settings, api=msgspec.structs.replace(api, metrics_port=0))
     roles |= {verb: Worker(settings, tmp_path / verb, verb) for verb in ("view", "api")}
     roles["stream"] = Worker(quiet, tmp_path / "stream")
     for role in roles.values():
         role.start()
+    return settings
+
+
+async def ends_well(server: Server, generator: Generator, roles: dict[str, Worker]) -> dict[str, float]:
+    """The view holds everybody's newest list and no other, nothing is lost; what the view counted."""
+    settings = generator.settings
+    await eventually(lambda: finished(generator), 60)
+    want = await everybodys(settings)
+    with server.client() as client:
+
+        def held() -> bool:
+            complete = {key: client.hget(key, "list") for key in want} == want
+            return complete and client.dbsize() == len(want) + 1  # and the position
+
+        await eventually(held, 30)
+    seen = metrics(settings.api.metrics_port)
+    assert [await asyncio.to_thread(roles[r].stop) for r in ("view", "api", "stream")] == [0, 0, 0]
+    found, counts = await judge(settings, generator.sent)
+    names = ("redis_view_failures_total", "redis_view_losses_total")
+    print(counts | {"people in the view": len(want)} | {name: seen[name] for name in names})
+    assert found.wrong() == {}
+    return seen
+
+
+async def test_events_and_lists_do_not_depend_on_redis(kafka, tmp_path, server, roles, short):
+    """Down, killed, silent, full, flushed under load: nothing is lost, and the view is complete again."""
+    settings = await furnished(kafka, tmp_path, server.url, roles)
     generator = Generator(settings, 21)
     async with (
         idempotent_producer(settings.kafka) as producer,
@@ -143,19 +184,69 @@ async def test_events_and_lists_do_not_depend_on_redis(kafka, tmp_path, server, 
         await asyncio.to_thread(roles["stream"].ready)
         await suffer(server, settings)
         await generator.share_written.wait()
-    await eventually(lambda: finished(generator), 60)
-    want = await everybodys(settings)
-    with server.client() as client:
-
-        def held() -> bool:
-            complete = {key: client.hget(key, "list") for key in want} == want
-            return complete and client.dbsize() == len(want) + 1  # and the position
-
-        await eventually(held, 30)
-    seen = metrics(api.metrics_port)
-    assert [await asyncio.to_thread(roles[r].stop) for r in ("view", "api", "stream")] == [0, 0, 0]
-    found, counts = await judge(settings, generator.sent)
-    names = ("redis_view_failures_total", "redis_view_losses_total")
-    print(counts | {"people in the view": len(want)} | {name: seen[name] for name in names})
-    assert found.wrong() == {}
+    seen = await ends_well(server, generator, roles)
     assert seen["redis_view_failures_total"] >= 4
+
+
+async def request(generator: Generator, name: str) -> None:
+    """Ask over HTTP: the list that comes is the stream's answer to this request, and nothing older."""
+    body = {"user_id": "asks", "request_id": name, "k": 5}
+    url = f"http://127.0.0.1:{generator.settings.api.port}/v1/requests?deadline_ms=30000"
+    async with httpx.AsyncClient(timeout=60) as client:
+        answer = await client.post(url, json=body)
+    assert answer.status_code == 200, answer.text
+    assert answer.json()["trigger_id"] == name
+    generator.sent.requests.add(name)
+
+
+async def catches_up(server: Server, settings: Settings) -> None:
+    """Return when the view holds everybody's list of now, or a newer one."""
+    want = {key: msgspec.json.decode(value)["ts"] for key, value in (await everybodys(settings)).items()}
+    assert want
+    with server.client() as client:
+        await eventually(lambda: all(int(client.hget(k, "ts") or 0) >= ts for k, ts in want.items()), 30)
+
+
+async def slowed(server: Server, proxy: Proxy, generator: Generator, delay: float, says_view: str) -> None:
+    """Redis late by so much each way: what goes on meanwhile, and how long until the view has caught up."""
+    settings, began = generator.settings, monotonic()
+    proxy.delay = delay
+    await asyncio.to_thread(get, settings.api.port, NOBODY)
+    assert monotonic() - began >= min(2 * delay, REDIS_TIMEOUT_SECONDS), "it did not go through the proxy"
+    await eventually(lambda: says_view in says(settings, "redis"), 30)
+    await asyncio.sleep(4.0)
+    await serves_all(generator)
+    await request(generator, f"slow-{delay}")
+    assert get(settings.api.port, NOBODY)[0] == 404
+    assert get(settings.api.port, "/readyz")[0] == 200
+    assert says_view in says(settings, "redis")
+    if says_view == "ok":
+        await catches_up(server, settings)  # slow is no reason to fall behind
+    proxy.heal()
+    ended = monotonic()
+    await catches_up(server, settings)
+    await eventually(lambda: says(settings, "redis") == "ok", 30)
+    name = f"Redis slow: {1000 * delay:.0f} ms each way"
+    note("fault", name=name, recovery_seconds=monotonic() - ended, fell=0)
+
+
+@pytest.mark.long_form("long form only: takes more than 20 s")
+async def test_a_slow_redis_keeps_nobody_waiting(kafka, tmp_path, server, proxy, roles):
+    """Late answers, then none in time, under load: lists come from the stream, and the view catches up."""
+    server.start()
+    url = f"redis://127.0.0.1:{proxy.port}/0"
+    settings = await furnished(kafka, tmp_path, url, roles)
+    generator = Generator(settings, 28)
+    async with (
+        idempotent_producer(settings.kafka) as producer,
+        in_background(generator.see_lists(), generator.write(producer, 4_000, 25.0)),
+    ):
+        await asyncio.to_thread(roles["stream"].ready)
+        await serves_all(generator)
+        await eventually(lambda: get(settings.api.port, "/readyz")[0] == 200, 30)
+        await catches_up(server, settings)
+        await slowed(server, proxy, generator, SLOW, "ok")
+        await slowed(server, proxy, generator, TOO_SLOW, "TimeoutError")
+        await generator.share_written.wait()
+    seen = await ends_well(server, generator, roles)
+    assert seen["redis_view_failures_total"] >= 1

@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import Iterator
 from pathlib import Path
+from time import monotonic
 
 import msgspec
 import pytest
@@ -11,7 +12,7 @@ from aiokafka.coordinator.protocol import ConsumerProtocolMemberAssignment
 from schemas.settings import ApiSettings, KafkaSettings, Settings
 from streams.kafka import admin, idempotent_producer
 from tests.conftest import free_port
-from tests.faults.fleet import serves_all, settle
+from tests.faults.fleet import recovered, serves_all, settle
 from tests.faults.load import Generator, deployment, in_background
 from tests.faults.watching import metrics
 from tests.faults.worker import Worker
@@ -91,9 +92,9 @@ async def test_a_rolling_restart_moves_no_partition(settings, pair):
         await serves_all(generator)
         before = await owned(settings)
         for goes, stays in ((first, second), (second, first)):
-            taken = stays.takeovers
+            taken, since = stays.takeovers, monotonic()
             await goes.restart()
-            await serves_all(generator)
+            await recovered(generator, "worker with a lasting name: restarted", since)
             assert await owned(settings) == before
             assert stays.takeovers == taken > 0
             assert goes.takeovers == settings.kafka.partitions / 2

@@ -21,7 +21,7 @@ SHORTEST_SECONDS = 120.0
 @pytest.mark.long_form("long form only: rounds of nine minutes")
 async def test_random_faults(three: Cluster, tmp_path: Path, until: float, request):
     """Round after round, each a deployment of its own with seeded faults, until the time is over."""
-    seed, wrong = int(request.config.getoption("--seed")), {}
+    seed, wrong, told = int(request.config.getoption("--seed")), {}, []
     for number in itertools.count():
         left = until - monotonic()
         if number and left < SHORTEST_SECONDS:
@@ -33,4 +33,6 @@ async def test_random_faults(three: Cluster, tmp_path: Path, until: float, reque
                 await suffer(this.stage, names, end)
         if this.wrong:
             wrong[seed + number] = this.wrong
+        told += this.stage.told
     assert wrong == {}
+    assert told == [], "\n".join(told)

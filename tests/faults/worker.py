@@ -34,9 +34,11 @@ class Worker:
         self.log = directory / "worker.log"
         self.process: subprocess.Popen[bytes] | None = None
         self.ends: list[int] = []
+        self._said_before = 0
 
     def start(self, crash_at: str = "") -> None:
         """Start, without waiting."""
+        self._said_before = self._said()
         with self.log.open("ab") as log:
             self.process = subprocess.Popen(
                 [*self._command, "--settings", str(self.file)],
@@ -50,6 +52,11 @@ class Worker:
     def runs(self) -> bool:
         """Whether it was started and has not ended; one that stands still counts."""
         return self.process is not None and self.process.poll() is None
+
+    @property
+    def was_ready(self) -> bool:
+        """Whether its log has said in this life that the stream is ready."""
+        return self._said() > self._said_before
 
     def wait(self, seconds: float) -> int | None:
         """Exit status, or None if it still runs."""

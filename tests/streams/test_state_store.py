@@ -4,13 +4,16 @@ from types import SimpleNamespace
 
 import msgspec
 import pytest
+from aiokafka import TopicPartition
+from aiokafka.admin import RecordsToDelete
+from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
 from hypothesis import given
 from hypothesis import strategies as st
 
-from schemas.errors import CorruptBlockError, FencedError
+from schemas.errors import CorruptBlockError, FencedError, IncarnationError
 from schemas.settings import KafkaSettings
 from schemas.topics import Topic, topic_name
-from streams.kafka import idempotent_producer
+from streams.kafka import admin, idempotent_producer
 from streams.provision import provision
 from streams.state_store import BLOCK, CHECKPOINT_KEY, Checkpoint, Sweeps, block_row, restore, take_over
 from streams.writer import LogWriter
@@ -122,3 +125,28 @@ async def test_a_stale_owner_is_fenced(kafka, tmp_path):
         assert (found.blocks, found.checkpoint) == ({0: b"owner"}, checkpoint(2))
         await owner.stop()
         await zombie.stop()
+
+
+@pytest.mark.kafka
+async def test_a_state_topic_that_lost_its_head_is_refused_by_name(kafka, tmp_path):
+    """Somebody set a retention on it, or deleted records: it is said how many blocks are missing."""
+    settings = deployment_on(KafkaSettings(bootstrap=kafka), tmp_path)
+    await provision(settings)
+    topic = topic_name(Topic.STATE, settings.kafka.namespace)
+    async with idempotent_producer(settings.kafka) as producer:
+        owner = await take_over(settings.kafka, 0, LogWriter(producer, topic))
+        await owner.write({0: b"first", 1: b"second"}, counted(1, 2))
+        await owner.write({1: b"newer"}, counted(2, 2))
+        await owner.stop()
+    assert (await restore(settings.kafka, 0)).blocks == {0: b"first", 1: b"newer"}
+    async with admin(settings.kafka) as client:
+        policy = ConfigResource(ConfigResourceType.TOPIC, topic, {"cleanup.policy": "compact,delete"})
+        await client.alter_configs([policy])
+        await client.delete_records({TopicPartition(topic, 0): RecordsToDelete(before_offset=2)})
+    with pytest.raises(IncarnationError, match=r"state/0: 1 of 2 blocks of people are there"):
+        await restore(settings.kafka, 0)
+
+
+def counted(applied: int, blocks: int) -> Checkpoint:
+    """A row that says how many blocks there are."""
+    return msgspec.structs.replace(checkpoint(applied), blocks=blocks)

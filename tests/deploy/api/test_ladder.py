@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import httpx
 import msgspec
@@ -10,18 +11,27 @@ import pytest
 from deploy.api.app import create_api
 from deploy.api.context import ApiContext
 from deploy.api.gateway import MAX_WAITING_BYTES
+from deploy.embedded.broker import EmbeddedBroker
+from deploy.embedded.compat import install
 from models.experiments import Experiment
 from schemas.catalogue import Item
 from schemas.popular import SEGMENTS, PopularItem, PopularLists
 from schemas.recommendations import Recommendation
-from schemas.settings import Settings
+from schemas.settings import ExperimentSettings, Settings
 from schemas.signals import Arm
 from schemas.topics import Topic
 from streams.popular import path_of, write
+from streams.provision import provision
+from tests.conftest import free_port
 from tests.deploy.api.conftest import NOW, Filled, listed
+from tests.deploy.api.test_serving import PATIENT, click, serving, settings_of, until_ready
+from tests.streams.clients.room import eventually
+from tests.streams.clients.room import write as append
+from tests.streams.test_rungs import Told, worker
 
 Make = Callable[..., ApiContext]
 AWAY = "no connection to the broker (the producer has not connected yet)"
+CLICKS = 120
 
 
 def served(context: ApiContext) -> httpx.AsyncClient:
@@ -52,6 +62,23 @@ async def ask(client: httpx.AsyncClient, user: str, **fields: object) -> httpx.R
     return await client.post("/v1/requests?deadline_ms=200", json={"user_id": user, "k": 3} | fields)
 
 
+async def rung_of(client: httpx.AsyncClient, user: str, request_id: str) -> tuple[str, str | None]:
+    """Where a list that is not waited for comes from."""
+    answer = (await ask(client, user, request_id=request_id)).json()
+    return answer["rung"], answer["cause"]
+
+
+async def whole(client: httpx.AsyncClient, user: str, request_id: str) -> None:
+    """Ask, wait, and see that the stream answered in full."""
+    body = {"user_id": user, "k": 3, "request_id": request_id}
+    answer = await client.post(PATIENT, json=body, timeout=60)
+    assert answer.status_code == 200, answer.text
+    made = msgspec.json.decode(answer.content, type=Recommendation)
+    assert (made.rung, made.cause, made.reason, made.unlogged) == ("full", None, None, False)
+    assert made.trigger_id == request_id
+    assert len(made.items) == 3
+
+
 def counted(context: ApiContext, rung: str, cause: str) -> float | None:
     labels = {"rung": rung, "cause": cause}
     value: float | None = context.view.observer._degraded.labels(**labels)._value.get()  # type: ignore[attr-defined]
@@ -59,7 +86,7 @@ def counted(context: ApiContext, rung: str, cause: str) -> float | None:
 
 
 async def test_the_stream_is_away(make_context: Make, filled: Filled, file: Path) -> None:
-    """Rung by rung down, each marked and counted, and up again when what was missing is there."""
+    """Rung by rung down, each marked and counted; a list that is young enough is good again."""
     context, user = make_context(), treated()
     async with served(context) as client:
         filled.list(listed(user, "tea", "jam", trigger="old"))
@@ -90,6 +117,56 @@ async def test_the_stream_is_away(make_context: Make, filled: Filled, file: Path
 
         filled.now = NOW
         assert (await ask(client, user)).json()["rung"] == "last-good"
+
+
+@pytest.fixture
+def away(tmp_path: Path) -> EmbeddedBroker:
+    """A broker that does not run yet."""
+    install()
+    return EmbeddedBroker(free_port(), log=tmp_path / "broker.log")
+
+
+async def answers(client: httpx.AsyncClient, user: str) -> bool:
+    """Whether anything can stand for this person's list."""
+    return (await ask(client, user)).status_code == 200
+
+
+async def learned(client: httpx.AsyncClient, settings: Settings, app: Any) -> None:
+    """Thirty people click, the worker learns it, and what is popular is written down."""
+    clicks = [click(f"u{n % 30}", f"e-{n}") | {"item_id": f"i{n * n % 13 % 12}"} for n in range(CLICKS)]
+    assert (await client.post("/v1/events", json=clicks)).status_code == 202
+    await eventually(lambda: app.runtime.engine.log.rows_learned >= CLICKS, 60)
+    await eventually(path_of(settings.learner.directory, "").exists, 60)
+
+
+@pytest.mark.embedded
+async def test_the_stream_comes_back(away: EmbeddedBroker, tmp_path: Path) -> None:
+    """Broker and worker away, there, away, there: 503 and each lower rung are left by themselves."""
+    plain, user = settings_of(away, tmp_path), "ann"
+    learner = msgspec.structs.replace(plain.learner, snapshot_seconds=1.0)
+    settings = msgspec.structs.replace(plain, learner=learner, experiment=ExperimentSettings(holdout=0.0))
+    things = [Item(item_id=f"i{n}", title=f"thing {n}") for n in range(12)]
+    async with serving(settings) as client:
+        refused = await ask(client, user)
+        assert refused.status_code == 503
+        assert "no connection to the broker" in refused.json()["error"]["value"]
+        with away:
+            await provision(settings)
+            rows = [(item.item_id.encode(), msgspec.json.encode(item)) for item in things]
+            await append(settings.kafka, Topic.ITEMS, rows)
+            await until_ready(client)
+            refused = await ask(client, user)
+            assert refused.status_code == 503
+            assert "no answer within 200 ms" in refused.json()["error"]["value"]
+            async with worker(settings, Told()) as app:
+                await learned(client, settings, app)
+                await whole(client, user, "r-1")
+            assert await rung_of(client, user, "r-2") == ("last-good", "deadline")
+            await eventually(lambda: answers(client, "p-new"))
+            assert await rung_of(client, "p-new", "r-3") == ("segment-popular", "deadline")
+            async with worker(settings, Told()):
+                await whole(client, user, "r-4")
+                await whole(client, "p-new", "r-5")
 
 
 async def test_the_holdout_gets_what_everybody_takes(make_context: Make, file: Path) -> None:

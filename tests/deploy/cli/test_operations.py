@@ -1,12 +1,15 @@
 """``topics --plan``, ``repartition``, ``backup``, ``restore``: what they say without a deployment."""
 
 import json
+import re
 from pathlib import Path
 
 import pytest
 
 from deploy.cli.main import run
 from deploy.sizing import BUSY, FOLD_SECONDS, advise
+
+ROOT = Path(__file__).parents[3]
 
 
 @pytest.fixture
@@ -69,3 +72,17 @@ def test_what_is_wrong_is_a_sentence(
     assert run([*arguments, *nowhere]) == code
     assert said in capsys.readouterr().err
     assert sorted(p.name for p in tmp_path.iterdir()) == ["streamwise.toml"]
+
+
+def test_the_sizes_of_the_document_are_what_the_plan_says() -> None:
+    """Processes, namespaces and partitions of each row of the table in ``docs/scale.md``."""
+    rows = [
+        [cell.strip() for cell in line.strip("|").split("|")]
+        for line in (ROOT / "docs" / "scale.md").read_text("utf-8").splitlines()
+        if re.match(r"\| [\d,]+ \| [\d.]+ × 2 → ", line)
+    ]
+    assert [row[0] for row in rows] == ["1,000", "10,000", "100,000", "1,000,000"]
+    for rate, processes, _, partitions, *_ in rows:
+        advice = advise(float(rate.replace(",", "")))
+        assert int(processes.rpartition("→ ")[2]) == advice.processes
+        assert int(partitions.partition(" over")[0].replace(",", "").rstrip()) == advice.partitions
