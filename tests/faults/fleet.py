@@ -5,6 +5,7 @@ from collections.abc import Iterable
 from time import monotonic
 from typing import Any
 
+from tests.faults.learned import strange_models
 from tests.faults.load import Generator, checkpointed, unfinished
 from tests.faults.oracle import judge
 from tests.faults.report import note
@@ -58,4 +59,5 @@ async def settle(generator: Generator, workers: list[Worker]) -> tuple[dict[str,
     assert generator.sent.refused == []
     found, counts = await judge(generator.settings, generator.sent)
     print(counts)
-    return found.wrong(), counts
+    strange = await strange_models(generator.settings, running)
+    return found.wrong() | ({"models": strange} if strange else {}), counts
