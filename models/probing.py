@@ -96,7 +96,7 @@ def with_probes(
     chosen, start, target = thin(opinions.union.start, opinions.union.item, probe.target, offset)
     features = opinions.features[chosen]
     if SAMPLED in names[0]:
-        stand_for(opinions.union.start, start, target, features[:, names[0].index(SAMPLED)])
+        stand_for(opinions.union.start, start, target, features, names[0].index(SAMPLED))
     rows = ProbeRows(
         item=item,
         user=user,
@@ -132,13 +132,13 @@ def thin(start: Int32, item: Int32, target: Int32, offset: Int64) -> tuple[Int32
 
 
 @kernel
-def stand_for(start: Int32, new_start: Int32, target: Int32, out: Float32) -> None:
+def stand_for(start: Int32, new_start: Int32, target: Int32, features: Float32, column: int) -> None:
     """Logarithm of how many candidates each sampled one stands for; the item that came, for itself."""
     for u in range(len(start) - 1):
         size = start[u + 1] - start[u]
-        out[new_start[u] : new_start[u + 1]] = np.log(max(size / SAMPLE, 1.0))
+        features[new_start[u] : new_start[u + 1], column] = np.log(max(size / SAMPLE, 1.0))
         if target[u] >= 0:
-            out[new_start[u] + target[u]] = 0.0
+            features[new_start[u] + target[u], column] = 0.0
 
 
 @kernel

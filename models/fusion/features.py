@@ -8,36 +8,38 @@ from schemas.signals import Float32, Int32
 LOW, HIGH = -4.0, 6.0
 
 
-def normalise(top: Int32, values: Float32, start: Int32, scores: Float32, out: Float32) -> None:
-    """Z-scores of each column over the column's own top list, clipped to [-4, 6].
+@brief_kernel
+def normalise(
+    top: Int32, values: Float32, start: Int32, scores: Float32, out: Float32, first: int, width: int
+) -> None:
+    """Z-scores of a component's columns over each column's own top list, clipped to [-4, 6].
+
+    Whole arrays and a range, as slices of them are of one type or of another to a compiled kernel, by their
+    size, and each would be compiled when it comes.
 
     Parameters
     ----------
     top, values
-        The lists (0-padded) and their scores, shape (n, columns, k).
+        The lists (0-padded) and their scores, shape (n, all columns, k).
     start, scores
-        Ragged scores of the candidates, shape (total, >= columns).
+        Ragged scores of the candidates, shape (total, >= width).
     out
-        Written, shape (total, columns); 0 throughout where a column has no list for a person.
+        Columns ``first`` to ``first + width`` are written, shape (total, >= all columns); 0 throughout where
+        a column has no list for a person.
     """
-    _normalise(top, values, start, scores, out)
-
-
-@brief_kernel
-def _normalise(top: Int32, values: Float32, start: Int32, scores: Float32, out: Float32) -> None:
     for u in range(top.shape[0]):
-        for c in range(top.shape[1]):
+        for c in range(width):
             total = square = 0.0
             n = 0
             for r in range(top.shape[2]):
-                if top[u, c, r] == 0:
+                if top[u, first + c, r] == 0:
                     break
-                total += values[u, c, r]
-                square += values[u, c, r] * values[u, c, r]
+                total += values[u, first + c, r]
+                square += values[u, first + c, r] * values[u, first + c, r]
                 n += 1
             mean = total / max(n, 1)
             spread = np.sqrt(max(square / max(n, 1) - mean * mean, 0.0))
             scale = 0.0 if n == 0 else 1.0 / max(spread, 1e-4 * abs(mean) + 1e-9)
             for p in range(start[u], start[u + 1]):
                 z = (scores[p, c] - mean) * scale
-                out[p, c] = min(max(z, LOW), HIGH)
+                out[p, first + c] = min(max(z, LOW), HIGH)

@@ -154,8 +154,7 @@ class Fusion:
             else:
                 scores = party.scores(fold, merged.start, slots)
             width = len(party.columns)
-            own = slice(column, column + width)
-            normalise(lists[0][:, own], lists[1][:, own], merged.start, scores, features[:, own])
+            normalise(*lists, merged.start, scores, features, column, width)
             column += width
             features[:, extra : extra + scores.shape[1] - width] = scores[:, width:]
             extra += scores.shape[1] - width
