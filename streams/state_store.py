@@ -130,6 +130,7 @@ class FencedStore:
         self._producer = producer
         self._topic = topic
         self._partition = partition
+        self._told = False
 
     async def write(self, blocks: Mapping[int, bytes], checkpoint: Checkpoint) -> None:
         """One transaction: the blocks, then the checkpoint row."""
@@ -142,6 +143,7 @@ class FencedStore:
             await self._send(Outgoing(CHECKPOINT_KEY, encode_checkpoint(checkpoint)))
             await self._producer.commit_transaction()
         except (ProducerFenced, InvalidProducerEpoch) as error:
+            self._tell_refused()
             raise FencedError(f"{self._where}: another worker owns the partition now") from error
         except KafkaError as error:
             raise UnavailableError(f"{self._where}: state cannot be written ({error!r})") from error
@@ -161,10 +163,15 @@ class FencedStore:
         try:
             await self._producer.stop()
         except (ProducerFenced, InvalidProducerEpoch):  # a write was on its way, and this is its end
-            log.warning(
-                "%s: an overdue checkpoint was refused: another worker owns the partition now", self._where
-            )
+            self._tell_refused()
             await self._producer.client.close()  # its stop() comes to that only without an error
+
+    def _tell_refused(self) -> None:
+        """Once: closing the client comes upon it again."""
+        if not self._told:
+            refused = "%s: an overdue checkpoint was refused: another worker owns the partition now"
+            log.warning(refused, self._where)
+        self._told = True
 
 
 def _heard(future: Any) -> None:
