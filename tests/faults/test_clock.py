@@ -125,7 +125,7 @@ async def test_a_jump_of_an_hour_moves_no_window_and_sheds_no_list(settings, wor
     """±1 h on the worker, at its start, under load and dead; ±1 h on producers: the oracle finds nothing."""
     begun = wall_clock()
     generator = Generator(settings, 23)
-    share, pause = ((1_200, 12.0), 2.0) if short else ((8_000, 60.0), 12.0)
+    share, pause = ((800, 8.0), 2.0) if short else ((8_000, 60.0), 12.0)
     worker.start()
     async with (
         idempotent_producer(settings.kafka) as producer,

@@ -83,8 +83,8 @@ def note_load(generator: Generator, name: str, seconds: float) -> None:
 async def test_a_hot_person_a_burst_and_a_flood_of_poison(settings, worker, short):
     """A fifth of the events are one person's; 10× the load; 8 topics flooded with what cannot be read."""
     generator, poison, seen = Hot(settings, 24), Poison(settings, 24), []
-    rate, calm, burst = (40, 5.0, 10.0) if short else (100, 20.0, 30.0)
-    floods = (800, 16) if short else (4_000, 80)
+    rate, calm, burst = (40, 4.0, 6.0) if short else (100, 20.0, 30.0)
+    floods = (480, 16) if short else (4_000, 80)
     worker.start()
     async with idempotent_producer(settings.kafka) as producer, in_background(generator.see_lists()):
         await asyncio.to_thread(worker.ready)
