@@ -11,12 +11,9 @@ from tests.streams.clients.room import read
 
 async def strange_models(settings: Settings, workers: list[Worker]) -> list[str]:
     """Workers whose newest snapshot is not what its part of the log amounts to, or that left none."""
-    if settings.learner.mode != "inline":
-        return []
     records = await read(settings.kafka, Topic.SIGNALS)
     blocks = [(record.offset, decode_block(record.value)) for record in records]
-    learning = [worker for worker in workers if worker.verb == "stream"]
-    return [w.log.parent.name for w in learning if _is_strange(settings, w, blocks)]
+    return [w.log.parent.name for w in workers if w.learns and _is_strange(settings, w, blocks)]
 
 
 def _is_strange(settings: Settings, worker: Worker, blocks: list[tuple[int, SignalBlock]]) -> bool:

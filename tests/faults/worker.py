@@ -25,7 +25,7 @@ class Worker:
     def __init__(
         self, settings: Settings, directory: Path, verb: str = "stream", *, before: tuple[str, ...] = ()
     ) -> None:
-        self.verb = verb
+        self.learns = verb == "stream" and settings.learner.mode == "inline"
         self._command = [*before, sys.executable, "-m", "deploy.cli", verb]
         directory.mkdir(exist_ok=True, parents=True)
         learner = msgspec.structs.replace(settings.learner, directory=str(directory / "snapshots"))
