@@ -8,7 +8,7 @@ from tests.faults.cluster import Cluster
 from tests.faults.menu import MENU
 from tests.faults.rounds import one_round, suffer
 
-SHORT = ("broker: SIGKILL", "brokers: leaders change", "network: blackhole for 4 s", "network: resets")
+SHORT = ("broker: SIGKILL", "network: blackhole for 4 s", "network: resets")
 
 
 @pytest.mark.kafka
