@@ -5,6 +5,7 @@ waits in one queue a process (and one for the learner): Lindley's recursion in s
 through a burst.
 """
 
+from math import ceil
 from typing import NamedTuple
 
 import numpy as np
@@ -64,7 +65,7 @@ def simulate(plan: Advice, *, lost: int = 0, seed: int = 0) -> Waits:
     >>> waits.mean < 0.5, waits.busiest < 0.7, waits.learner_burst_seconds < 0.1
     (True, True, True)
     """
-    processes = -(-plan.processes // plan.namespaces) - lost
+    processes = _processes(plan) - lost
     if processes <= 0:
         raise ValueError(f"lost: {lost}: at most {processes + lost - 1}: somebody must be left")
     random, rate = np.random.default_rng(seed), plan.rate / plan.namespaces
@@ -84,9 +85,13 @@ def simulate(plan: Advice, *, lost: int = 0, seed: int = 0) -> Waits:
 def takeover_seconds(plan: Advice, seed: int = 0) -> float:
     """From the loss of a process until those who took its partitions over have worked off what waited."""
     before, after = simulate(plan, seed=seed), simulate(plan, lost=1, seed=seed)
-    others = -(-plan.processes // plan.namespaces) - 1
-    waiting = before.busiest * SESSION_SECONDS / others
+    waiting = before.busiest * SESSION_SECONDS / (_processes(plan) - 1)
     return SESSION_SECONDS + waiting / (1.0 - after.busiest)
+
+
+def _processes(plan: Advice) -> int:
+    """Of one namespace."""
+    return ceil(plan.processes / plan.namespaces)
 
 
 def shares(people: int, partitions: int, random: np.random.Generator) -> Float64:

@@ -413,9 +413,8 @@ def _open(data: bytes) -> tuple[_Header, memoryview]:
     if data[4:12] != _digest(data[12:]):
         raise CorruptBlockError("checksum", data[4:12], "the block was cut or changed after it was written")
     try:
-        body = bytearray(
-            cramjam.zstd.decompress(data[12:])
-        )  # arrays of bytes would be of another type to kernels
+        # not bytes: arrays that may not be written are of another type to kernels
+        body = bytearray(cramjam.zstd.decompress(data[12:]))
     except (cramjam.DecompressionError, OverflowError, MemoryError) as error:
         raise CorruptBlockError("body", str(error), "the zstd frame is damaged") from error
     length = int.from_bytes(body[:4], "little")

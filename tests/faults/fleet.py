@@ -1,16 +1,27 @@
 """A fleet at the end of a test: everything worked off, drained, and judged."""
 
 import asyncio
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from pathlib import Path
 from time import monotonic
 from typing import Any
 
+from schemas.settings import Settings
 from tests.faults.learned import strange_models
 from tests.faults.load import Generator, checkpointed, unfinished
 from tests.faults.oracle import judge
 from tests.faults.report import note
 from tests.faults.worker import Worker
 from tests.streams.clients.room import eventually
+
+
+def outlived_by_none(settings: Settings, directory: Path, count: int) -> Iterator[list[Worker]]:
+    """Workers that can be started; those that still run at the end are killed."""
+    workers = [Worker(settings, directory / f"worker{n}") for n in range(count)]
+    yield workers
+    for worker in workers:
+        if worker.runs:
+            worker.kill()
 
 
 async def serves_all(generator: Generator, seconds: float = 150.0) -> None:

@@ -10,7 +10,7 @@ import pytest
 from schemas.settings import KafkaSettings, Settings
 from streams.crash import Step
 from streams.kafka import idempotent_producer
-from tests.faults.fleet import serves_all, settle
+from tests.faults.fleet import outlived_by_none, serves_all, settle
 from tests.faults.load import Generator, deployment, in_background
 from tests.faults.worker import Worker
 
@@ -28,11 +28,7 @@ async def settings(kafka: str, tmp_path: Path) -> Settings:
 @pytest.fixture
 def fleet(settings: Settings, tmp_path: Path) -> Iterator[list[Worker]]:
     """Workers that can be started; none outlives its test."""
-    workers = [Worker(settings, tmp_path / f"worker{n}") for n in range(12)]
-    yield workers
-    for worker in workers:
-        if worker.runs:
-            worker.kill()
+    yield from outlived_by_none(settings, tmp_path, 12)
 
 
 @pytest.mark.kafka

@@ -9,9 +9,8 @@ import pytest
 
 from schemas.settings import KafkaSettings, Settings
 from streams.crash import Step
-from tests.faults.fleet import serves_all, settle
+from tests.faults.fleet import outlived_by_none, recovered, serves_all, settle
 from tests.faults.load import Generator, deployment, in_background, patient_producer
-from tests.faults.report import note
 from tests.faults.worker import Worker
 
 RATE, SEED = 200, 61
@@ -32,11 +31,7 @@ async def settings(kafka: str, tmp_path: Path) -> Settings:
 @pytest.fixture
 def fleet(settings: Settings, tmp_path: Path) -> Iterator[list[Worker]]:
     """Three workers; none outlives its test."""
-    workers = [Worker(settings, tmp_path / f"worker{n}") for n in range(3)]
-    yield workers
-    for worker in workers:
-        if worker.runs:
-            worker.kill()
+    yield from outlived_by_none(settings, tmp_path, 3)
 
 
 async def is_killed(worker: Worker) -> None:
@@ -71,10 +66,7 @@ async def fall_at(step: Step, which: str, worker: Worker, generator: Generator) 
     spec, fate = HOW[which]
     worker.start(f"{step}:2{spec}")
     await fate(worker)
-    over = monotonic()
-    await serves_all(generator)
-    seconds = round(monotonic() - over, 2)
-    note("fault", name=f"one of three: {which} at {step}", seed=SEED, recovery_seconds=seconds, fell=0)
+    await recovered(generator, f"one of three: {which} at {step}", monotonic())
 
 
 @pytest.mark.long_form("long form only: ten steps, each in a worker of its own start")
