@@ -404,7 +404,7 @@ def _top(
     values: Float32,
 ) -> None:
     found, score = np.empty(n_items, np.int32), np.empty(n_items, np.float32)
-    histogram, keys = np.empty(1024, np.int32), np.empty(n_items, np.uint64)
+    histogram, keys = np.empty(1024, np.int32), np.empty((2, n_items), np.uint64)
     for u in range(len(vectors)):
         ban(marks, stamp + u, bans[1], bans[0][u], bans[0][u + 1])
         n = 0

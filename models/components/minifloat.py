@@ -13,6 +13,7 @@ UInt16 = npt.NDArray[np.uint16]
 
 BASE: Final = (127 - 16) << 11
 """Codes are the upper 20 bits of a float32 less this: from 2^-16 (below it: 0) to 2^16."""
+LEAST: Final = np.float32(2.0**-16)
 LARGEST_CODE: Final = 65_535
 DROPPED: Final = 12
 """Bits of a float32 that a code lacks."""
@@ -22,7 +23,8 @@ DROPPED: Final = 12
 def decode(code: int) -> np.float32:
     """The weight of a code; codes order as their weights do."""
     bits = np.int32((np.int32(code) + np.int32(BASE)) << np.int32(DROPPED))
-    return bits.view(np.float32) if code != 0 else np.float32(0.0)
+    weight = bits.view(np.float32)
+    return weight if weight > LEAST else np.float32(0.0)
 
 
 @inner_kernel

@@ -362,7 +362,7 @@ def _search(
     n, d = clock[0], people.shape[1]
     promise, histogram = np.empty(n, np.float32), np.empty(1024, np.int32)
     found, score = np.empty(0, np.int32), np.empty(0, np.float32)
-    keys = np.empty(0, np.uint64)
+    keys = np.empty((2, 0), np.uint64)
     for u in range(len(people)):
         if not who[u]:
             continue
@@ -378,7 +378,7 @@ def _search(
             most += used[c] if promise[c] >= enough else 0
         if most >= len(found):
             found, score = np.empty(2 * most + 1, np.int32), np.empty(2 * most + 1, np.float32)
-            keys = np.empty(2 * most + 1, np.uint64)
+            keys = np.empty((2, 2 * most + 1), np.uint64)
         m = 0
         for c in range(n):
             if promise[c] >= enough:

@@ -220,7 +220,7 @@ def _top(
     start, item, value = own
     most = start[-1]
     found, score = np.empty(most, np.int32), np.empty(most, np.float32)
-    histogram, keys = np.empty(256, np.int32), np.empty(most + 1, np.uint64)
+    histogram, keys = np.empty(256, np.int32), np.empty((2, most + 1), np.uint64)
     for u in range(len(start) - 1):
         ban(marks, stamp + u, bans[1], bans[0][u], bans[0][u + 1])
         n = 0

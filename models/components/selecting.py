@@ -5,6 +5,7 @@ from typing import Final
 import numpy as np
 
 from models.components.base import mix
+from models.components.bucket_sort import bucket_sort, shift_of
 from models.jit import inner_kernel, kernel
 from schemas.signals import Float32, Int32, UInt64
 
@@ -103,9 +104,13 @@ def score_of(key: np.uint64) -> np.float32:
 
 
 @inner_kernel
-def best_first(keys: UInt64, items: Int32, values: Float32) -> None:
-    """Write the best keys' items and scores, best first; what is left of ``items`` becomes item 0."""
-    keys.sort()
+def best_first(keys: UInt64, scratch: tuple[Int32, UInt64], items: Int32, values: Float32) -> None:
+    """Write the best keys' items and scores, best first; what is left of ``items`` becomes item 0.
+
+    ``scratch``: a histogram of any length, and as many keys.
+    """
+    histogram, spare = scratch
+    bucket_sort(keys, spare, histogram)
     n = len(keys)
     for r in range(len(items)):
         if r < n:
@@ -126,9 +131,7 @@ def narrow(keys: UInt64, enough: int, histogram: Int32) -> int:
     low, high = keys[0], keys[0]
     for key in keys:
         low, high = min(low, key), max(high, key)
-    shift = np.uint64(0)
-    while (high - low) >> shift >= np.uint64(len(histogram)):
-        shift += np.uint64(1)
+    shift = shift_of(high - low, len(histogram))
     histogram[:] = 0
     for key in keys:
         histogram[int((key - low) >> shift)] += 1
@@ -151,11 +154,11 @@ def select(scores: Float32, ids: Int32, scratch: tuple[Int32, UInt64], items: In
     scores, ids
         Shape (n,).
     scratch
-        A histogram of any length, and keys of at least n.
+        A histogram of any length, and two rows of at least n keys.
     items, values
         Written.
     """
-    histogram, keys = scratch
+    histogram, keys, spare = scratch[0], scratch[1][0], scratch[1][1]
     limit = threshold(scores, histogram[:0], len(items), histogram)
     n = 0
     for p in range(len(scores)):
@@ -166,4 +169,4 @@ def select(scores: Float32, ids: Int32, scratch: tuple[Int32, UInt64], items: In
         if fewer == n:
             break
         n = fewer
-    best_first(keys[:n], items, values)
+    best_first(keys[:n], (histogram, spare), items, values)

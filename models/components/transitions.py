@@ -6,6 +6,7 @@ from typing import Final
 import numpy as np
 
 from models.components.base import Queries, ban
+from models.components.bucket_sort import ONE, ZERO
 from models.components.minifloat import UInt16, decode
 from models.components.neighbours import SLACK, NeighbourPool, Pool, fade, heaviest_of, make, place_of, put
 from models.components.selecting import BUCKETS, best_first, bucket, clear, key_of, limit_of
@@ -56,6 +57,8 @@ REACHES: Final = (
     Reach("transitions_hour", 0.9, 0.85, 0.7, 3600.0, 0.05),
     Reach("transitions_next", 0.5, 0.5, 0.2, 1e12, 1.0, store_window=3, read_window=2),
 )
+WIDTH: Final = len(REACHES)
+"""Known to the compiler, which unrolls the loops over the reaches."""
 
 
 class Transitions:
@@ -74,15 +77,14 @@ class Transitions:
     VERSION = 2
     name = "transitions"
 
-    def __init__(self, reaches: tuple[Reach, ...] = REACHES) -> None:
-        self.columns = tuple(r.name for r in reaches)
-        self.extras = tuple(f"{r.name}_log" for r in reaches)
-        self.width = len(reaches)
-        self.store = _steps([r.store for r in reaches], [r.store_window for r in reaches])
-        self.read = _steps([r.read for r in reaches], [r.read_window for r in reaches])
-        self.time = np.array([[r.back, r.tau, r.floor] for r in reaches])
-        self.pool = NeighbourPool(self.width)
-        self.pool.rows.declare("out", np.float64, (self.width,))
+    def __init__(self) -> None:
+        self.columns = tuple(r.name for r in REACHES)
+        self.extras = tuple(f"{r.name}_log" for r in REACHES)
+        self.store = _steps([r.store for r in REACHES], [r.store_window for r in REACHES])
+        self.read = _steps([r.read for r in REACHES], [r.read_window for r in REACHES])
+        self.time = np.array([[r.back, r.tau, r.floor] for r in REACHES])
+        self.pool = NeighbourPool(WIDTH)
+        self.pool.rows.declare("out", np.float64, (WIDTH,))
         self.pool.rows.declare("count", np.float64)
         self.pool.rows.declare("norm", np.float32, fill=SHRINK**-RARE)
         self.high = 0
@@ -109,8 +111,8 @@ class Transitions:
     def candidates(self, queries: Queries, k: int) -> tuple[Int32, Float32]:
         """Items that follow the recent ones most."""
         n = len(queries)
-        items = np.zeros((n, self.width, k), np.int32)
-        values = np.zeros((n, self.width, k), np.float32)
+        items = np.zeros((n, WIDTH, k), np.int32)
+        values = np.zeros((n, WIDTH, k), np.float32)
         self.pool.rows.reserve(queries.n_items)
         memo = self._reach(queries)
         stamp = queries.marks.take(n, queries.n_items)
@@ -126,7 +128,7 @@ class Transitions:
 
     def scores(self, queries: Queries, start: Int32, item: Int32) -> Float32:
         """Scores of given items, and their logarithms."""
-        out = np.zeros((len(item), 2 * self.width), np.float32)
+        out = np.zeros((len(item), 2 * WIDTH), np.float32)
         self.pool.rows.reserve(queries.n_items)
         memo = self._reach(queries)
         _gather(memo.start, memo.item, memo.value, start, item, self._scratch(queries.n_items), out)
@@ -146,7 +148,7 @@ class Transitions:
         bound = _bound(queries.start, queries.item, r["used"], queries.n_items)
         start = np.zeros(len(queries) + 1, np.int64)
         item = np.empty(bound, np.int32)
-        value = np.empty((bound + 1, self.width), np.float32)
+        value = np.empty((bound + 1, WIDTH), np.float32)
         _accumulate(
             (queries.start, queries.item, queries.gap, queries.kind),
             self.read,
@@ -163,7 +165,7 @@ class Transitions:
         """The row of one item: neighbours and weights."""
         r, e = self.pool.rows, self.pool.entries
         begin, used = int(r["begin"][item]), int(r["used"][item])
-        weights = np.empty((used, self.width), np.float32)
+        weights = np.empty((used, WIDTH), np.float32)
         _decoded(e["weight"][begin : begin + used], weights)
         return e["id"][begin : begin + used], weights
 
@@ -331,7 +333,7 @@ def _accumulate(
     ctx_start, ctx_item, ctx_gap, ctx_kind = x
     start, item, value = reached
     out, norm = masses
-    mine = np.empty(read.shape[0], np.float32)
+    mine = np.empty(WIDTH, np.float32)
     n = 0
     value[0, :] = 0.0
     for u in range(len(start) - 1):
@@ -339,14 +341,14 @@ def _accumulate(
             source = ctx_item[j]
             if source == 0 or pool[1][source] == 0 or ignored(ctx_kind[j]):
                 continue
-            for m in range(len(mine)):
+            for m in range(WIDTH):
                 weight = read[m, j - ctx_start[u]] * near(ctx_gap[j], time[m, 1], time[m, 2])
                 mine[m] = weight / np.sqrt(out[source, m] + SHRINK)
             n = _spread(source, mine, pool, place, item, value, n)
         for p in range(start[u], n):
             scale = norm[item[p]]
             place[item[p]] = 0
-            for m in range(len(mine)):
+            for m in range(WIDTH):
                 value[p, m] *= scale
         start[u + 1] = n
 
@@ -361,19 +363,25 @@ def _spread(
     value: Float32,
     n: int,
 ) -> int:
-    """Add one source's row to what is reached; ``place`` holds one more than a target's index."""
+    """Add one source's row to what is reached; ``place`` holds one more than a target's index.
+
+    Indices are unsigned: where a compiler cannot see that one is not negative, it counts from the end of
+    the array for those that are, which was more than half of the work here.
+    """
     begin, used, ids, codes = pool
-    for p in range(begin[source], begin[source] + used[source]):
-        target = ids[p]
-        fresh = place[target] == 0
-        at = n if fresh else int(place[target]) - 1
-        n += 1 if fresh else 0
+    first, next_one = np.uint64(begin[source]), np.uint64(n)
+    for p in range(first, first + np.uint64(used[source])):
+        target = np.uint32(ids[p])
+        seat = np.uint64(place[target])
+        at = next_one if seat == ZERO else seat - ONE
+        next_one += ONE if seat == ZERO else ZERO
         item[at] = target
-        place[target] = at + 1
-        for m in range(len(mine)):
+        place[target] = at + ONE
+        for m in range(WIDTH):
             value[at, m] += mine[m] * decode(codes[p, m])
-        value[n, :] = 0.0
-    return n
+        for m in range(WIDTH):
+            value[next_one, m] = 0.0
+    return int(next_one)
 
 
 @kernel
@@ -386,19 +394,18 @@ def _top(
     values: Float32,
 ) -> None:
     start, item, value, bits = reached
-    width, k = items.shape[1], items.shape[2]
-    histograms, most = np.empty((width, BUCKETS), np.int32), 1
+    histograms, most = np.empty((WIDTH, BUCKETS), np.int32), 1
     for u in range(len(start) - 1):
         most = max(most, start[u + 1] - start[u] + 1)
-    keys, size = np.empty((width, most), np.uint64), np.empty(width, np.int64)
-    limit = np.empty(width, np.int32)
+    keys, spare = np.empty((WIDTH, most), np.uint64), np.empty(most, np.uint64)
+    size, limit = np.empty(WIDTH, np.int64), np.empty(WIDTH, np.int32)
     for u in range(len(start) - 1):
         a, b = start[u], start[u + 1]
         ban(marks, stamp + u, bans[1], bans[0][u], bans[0][u + 1])
-        _limits(item[a:b], bits[a:b], marks, stamp + u, k, histograms, limit)
+        _limits(item[a:b], bits[a:b], marks, stamp + u, items.shape[2], histograms, limit)
         _collect(item[a:b], value[a:b], bits[a:b], marks, stamp + u, limit, keys, size)
-        for m in range(width):
-            best_first(keys[m, : size[m]], items[u, m], values[u, m])
+        for m in range(WIDTH):
+            best_first(keys[m, : size[m]], (histograms[m], spare), items[u, m], values[u, m])
 
 
 @kernel
@@ -408,11 +415,10 @@ def _limits(
     """How good an item must be to be among the ``k`` best of each reach."""
     clear(histograms)
     for p in range(len(item)):
-        if marks[item[p]] < banned:
-            for m in range(len(limit)):
-                if bits[p, m] > 0:
-                    histograms[m, bucket(bits[p, m])] += 1
-    for m in range(len(limit)):
+        if marks[np.uint32(item[p])] < banned:
+            for m in range(WIDTH):
+                histograms[m, np.uint64(bucket(bits[p, m]))] += 1
+    for m in range(WIDTH):
         limit[m] = limit_of(histograms[m], k)
 
 
@@ -430,10 +436,11 @@ def _collect(
     """Keys of the items that are good enough, per reach."""
     size[:] = 0
     for p in range(len(item)):
-        if marks[item[p]] < banned:
-            for m in range(len(limit)):
-                keys[m, size[m]] = key_of(value[p, m], item[p])
-                size[m] += 1 if bits[p, m] >= limit[m] else 0
+        if marks[np.uint32(item[p])] < banned:
+            for m in range(WIDTH):
+                if bits[p, m] >= limit[m]:
+                    keys[m, size[m]] = key_of(value[p, m], item[p])
+                    size[m] += 1
 
 
 @kernel
@@ -446,7 +453,6 @@ def _gather(
     place: Int32,
     out: Float32,
 ) -> None:
-    width = reach_value.shape[1]
     for u in range(len(start) - 1):
         for p in range(start[u], start[u + 1]):
             place[item[p]] = p + 1
@@ -454,9 +460,9 @@ def _gather(
         for q in range(reach_start[u], reach_start[u + 1]):
             p = place[reach_item[q]]
             if p > 0:
-                for m in range(width):
+                for m in range(WIDTH):
                     out[p - 1, m] = reach_value[q, m]
-                    out[p - 1, width + m] = np.log(
+                    out[p - 1, WIDTH + m] = np.log(
                         np.float32(1.0) + np.float32(LOG_SCALE) * reach_value[q, m]
                     )
         for p in range(start[u], start[u + 1]):
@@ -476,40 +482,52 @@ def _shares_of(
     out_mass: Float64,
     out: Float64,
 ) -> None:
+    weight, root = np.empty((WINDOW, WIDTH)), np.empty((WINDOW, WIDTH))
+    each = np.empty((WINDOW, WIDTH))
     for n in range(len(target)):
         a = start[people[n]]
-        b = min(start[people[n] + 1], a + out.shape[1])
-        _shares(item[a:b], gap[a:b], target[n], read, time, pool, out_mass, out[n])
+        b = min(start[people[n] + 1], a + WINDOW)
+        if n == 0 or people[n] != people[n - 1]:
+            _weights(item[a:b], gap[a:b], read, time, out_mass, weight, root)
+        _shares(item[a:b], target[n], pool, weight, root, each, out[n])
+
+
+@kernel
+def _weights(
+    item: Int32, gap: Float32, read: Float64, time: Float64, out_mass: Float64, weight: Float64, root: Float64
+) -> None:
+    """By what a pair's weight is multiplied and divided, for each recent item and reach."""
+    for j in range(len(item)):
+        for m in range(WIDTH):
+            weight[j, m] = read[m, j] * near(gap[j], time[m, 1], time[m, 2])
+            root[j, m] = np.sqrt(out_mass[item[j], m] + SHRINK)
 
 
 @kernel
 def _shares(
     item: Int32,
-    gap: Float32,
     target: int,
-    read: Float64,
-    time: Float64,
     pool: tuple[Int64, Int32, Int32, UInt16],
-    out_mass: Float64,
+    weight: Float64,
+    root: Float64,
+    each: Float64,
     out: Float64,
 ) -> None:
     begin, used, ids, codes = pool
-    width = read.shape[0]
-    total = np.zeros(width)
-    each = np.zeros((len(item), width))
-    for j in range(min(len(item), WINDOW)):
+    total = np.zeros(WIDTH)
+    for j in range(len(item)):
         source = item[j]
+        each[j, :] = 0.0
         if source == 0 or used[source] == 0 or target == 0:
             continue
         at = place_of(ids, begin[source], used[source], target)
         if at < 0:
             continue
-        for m in range(width):
-            weight = read[m, j] * near(gap[j], time[m, 1], time[m, 2])
-            each[j, m] = weight * decode(codes[at, m]) / np.sqrt(out_mass[source, m] + SHRINK)
+        for m in range(WIDTH):
+            each[j, m] = weight[j, m] * decode(codes[at, m]) / root[j, m]
             total[m] += each[j, m]
     for j in range(len(item)):
         out[j] = 0.0
-        for m in range(width):
+        for m in range(WIDTH):
             if total[m] > 0.0:
                 out[j] += each[j, m] / total[m]

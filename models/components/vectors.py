@@ -109,7 +109,7 @@ def _top(
     scores = np.empty((len(people), n_items), np.float32)
     _agreements(x, n_items, scores)
     found, score = np.empty(n_items, np.int32), np.empty(n_items, np.float32)
-    histogram, keys = np.empty(1024, np.int32), np.empty(n_items, np.uint64)
+    histogram, keys = np.empty(1024, np.int32), np.empty((2, n_items), np.uint64)
     for u in range(len(people)):
         if not people[u].any():
             continue

@@ -27,19 +27,27 @@ def normalise(
         Columns ``first`` to ``first + width`` are written, shape (total, >= all columns); 0 throughout where
         a column has no list for a person.
     """
+    means, scales = np.empty(width), np.empty(width)
     for u in range(top.shape[0]):
         for c in range(width):
-            total = square = 0.0
-            n = 0
-            for r in range(top.shape[2]):
-                if top[u, first + c, r] == 0:
-                    break
-                total += values[u, first + c, r]
-                square += values[u, first + c, r] * values[u, first + c, r]
-                n += 1
-            mean = total / max(n, 1)
-            spread = np.sqrt(max(square / max(n, 1) - mean * mean, 0.0))
-            scale = 0.0 if n == 0 else 1.0 / max(spread, 1e-4 * abs(mean) + 1e-9)
-            for p in range(start[u], start[u + 1]):
-                z = (scores[p, c] - mean) * scale
+            means[c], scales[c] = _scale_of(top[u, first + c], values[u, first + c])
+        for p in range(start[u], start[u + 1]):
+            for c in range(width):
+                z = (scores[p, c] - means[c]) * scales[c]
                 out[p, first + c] = min(max(z, LOW), HIGH)
+
+
+@brief_kernel
+def _scale_of(top: Int32, values: Float32) -> tuple[float, float]:
+    """Mean of a list's scores, and one over their spread; 0 where there is no list."""
+    total = square = 0.0
+    n = 0
+    for r in range(len(top)):
+        if top[r] == 0:
+            break
+        total += values[r]
+        square += values[r] * values[r]
+        n += 1
+    mean = total / max(n, 1)
+    spread = np.sqrt(max(square / max(n, 1) - mean * mean, 0.0))
+    return mean, 0.0 if n == 0 else 1.0 / max(spread, 1e-4 * abs(mean) + 1e-9)

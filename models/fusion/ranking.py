@@ -3,11 +3,13 @@
 import numpy as np
 
 from models.components.base import before
+from models.components.bucket_sort import bucket_sort
 from models.components.selecting import item_of, key_of
 from models.fusion.candidates import RRF
 from models.jit import brief_kernel, inner_kernel, kernel
 from schemas.signals import Float32, Float64, Int32, UInt64
 
+BUCKETS = 1024
 RRF_SCALE = 60.0
 """Rank fusion's utilities are multiplied by this: an item that leads two lists stands about 2 above none."""
 
@@ -87,13 +89,14 @@ def best(start: Int32, item: Int32, utility: Float64, place: Int32, out_start: I
     most = 0
     for u in range(len(start) - 1):
         most = max(most, start[u + 1] - start[u])
-    keys = np.empty(most, np.uint64)
+    keys, spare = np.empty(most, np.uint64), np.empty(most, np.uint64)
+    counts = np.empty(BUCKETS, np.int32)
     for u in range(len(start) - 1):
         first, n = start[u], start[u + 1] - start[u]
         for p in range(n):
             place[item[first + p]] = first + p
             keys[p] = key_of(np.float32(utility[first + p]), item[first + p])
-        keys[:n].sort()
+        bucket_sort(keys[:n], spare, counts)
         _write(keys[:n], item, utility, place, out[out_start[u] : out_start[u + 1]])
         for p in range(first, first + n):
             place[item[p]] = 0

@@ -34,7 +34,7 @@ def best_positive(values, bits, k):
             keys[n] = key_of(values[i], i + 1)
             n += 1
     items, out = np.full(k, -1, np.int32), np.full(k, -1.0, np.float32)
-    best_first(keys[:n], items, out)
+    best_first(keys[:n], (histogram, np.empty(n, np.uint64)), items, out)
     return items, out
 
 
@@ -68,7 +68,7 @@ def test_any_scores_by_linear_buckets(scores, k):
     """Scores of any sign and size give the list of a full sort."""
     values = np.array(scores, np.float32)
     items, out = np.full(k, -1, np.int32), np.full(k, -1.0, np.float32)
-    scratch = (np.zeros(64, np.int32), np.zeros(len(values) + 1, np.uint64))
+    scratch = (np.zeros(64, np.int32), np.zeros((2, len(values) + 1), np.uint64))
     select(values, np.arange(1, len(values) + 1, dtype=np.int32), scratch, items, out)
     check(values, k, items, out)
 
