@@ -21,9 +21,9 @@ from streams.tasks import unless
 def operated(settings: Settings, health: Health, metrics: Metrics) -> Iterator[asyncio.Event]:
     """Health and metrics are served, the running loop is watched, and signals set the event, meanwhile."""
     with (
+        stop_on_signals() as stop,  # before anybody is answered, who may then tell it to end
         operations(settings.api, health, metrics.render),
         watched(settings.health, health, metrics.process),
-        stop_on_signals() as stop,
     ):
         yield stop
 

@@ -28,18 +28,23 @@ def short(request: pytest.FixtureRequest) -> bool:
     return bool(request.config.getoption("--short"))
 
 
+GIVEN: set[int] = set()
+"""Ports that ``free_port`` has given away: whoever got one may not have bound it yet."""
+
+
 def free_port(gap: int = 1) -> int:
-    """A TCP port that is free now, and whose neighbour ``gap`` further is free too."""
+    """A TCP port that is free now, and whose neighbour ``gap`` further is free too; none is given twice."""
     while True:
         with socket.socket() as first, socket.socket() as second:
             first.bind(("127.0.0.1", 0))
             port = first.getsockname()[1]
-            if port + gap > 65535:
+            if port + gap > 65535 or not GIVEN.isdisjoint((port, port + gap)):
                 continue
             try:
                 second.bind(("127.0.0.1", port + gap))
             except OSError:  # taken: try the next pair
                 continue
+            GIVEN.update((port, port + gap))
             return int(port)
 
 

@@ -8,18 +8,21 @@ from deploy.benchmarks.base import BenchArgs
 pytestmark = [pytest.mark.kafka, pytest.mark.slow, pytest.mark.timeout(1200)]
 
 
-def figures(module, kafka: str, *, short: bool, runs: int = 5, **options) -> dict[str, float]:
+def figures(
+    module, kafka: str, *, short: bool, runs: int = 5, short_runs: int = 1, **options
+) -> dict[str, float]:
     options = module.OPTIONS | {"bootstrap": kafka} | options
-    args = BenchArgs(runs=1 if short else runs, short=short, options=options)
+    args = BenchArgs(runs=short_runs if short else runs, short=short, options=options)
     found: dict[str, float] = module.run(args).as_json()["figures"]
     return found
 
 
 def test_the_product_and_the_outside_agree(kafka, short):
     """200 events a second: the worker's histogram is within a bucket of what a reader sees."""
-    found = figures(latency, kafka, short=short, rate=200)
+    rate = 100 if short else 200  # the short form runs on any machine, however slow
+    found = figures(latency, kafka, short=short, short_runs=3, rate=rate)  # one window may meet a stall
     assert found["buckets_apart"] <= 1
-    assert found["lost"] == 0
+    assert found["lost_high"] == 0  # in none of the windows
 
 
 @pytest.mark.absolute

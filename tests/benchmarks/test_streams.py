@@ -53,7 +53,7 @@ def test_a_learner_of_its_own_does_little_beside_folding(kafka):
     """All that it does at 20,000 events a second, against the folds of the same seconds."""
     found = figures(learner, kafka, 3, short=True)
     assert found["ratio_to_folding"] <= 1.5
-    assert found["publishing_share"] <= 0.06
+    assert found["publishing_share"] <= 0.10  # 5 %, and up to one publication more in a window of 5 s
 
 
 @pytest.mark.absolute

@@ -1,9 +1,10 @@
 """A loop that turns late is told of; one that stands ends its process, with the stacks of its threads."""
 
-import asyncio
+import re
 import subprocess
 import sys
 import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from deploy.health import Health
@@ -12,6 +13,7 @@ from deploy.process import spawn
 from deploy.supervisor import PAUSES, Supervisor
 from deploy.watchdog import STATUS, watched
 from schemas.settings import HealthSettings, Settings
+from tests.streams.clients.room import eventually
 
 ROOT = Path(__file__).parents[2]
 
@@ -22,8 +24,9 @@ from deploy.health import Health
 from deploy.metrics import Metrics
 from schemas.settings import HealthSettings
 
-deploy.watchdog.GRACE_SECONDS = 1.0
 hung, how = float(sys.argv[1]), sys.argv[2]
+if how == "match":  # no thread will look
+    deploy.watchdog.GRACE_SECONDS = 1.0
 
 def stand_still():
     if how == "sleep":
@@ -40,6 +43,8 @@ asyncio.run(main())
 print("went on")
 """
 
+STANDS = "the event loop has not turned for "
+
 
 def run(hung: float, how: str) -> tuple[int, str, str]:
     command = [sys.executable, "-c", PROCESS, str(hung), how]
@@ -51,7 +56,7 @@ def test_a_blocked_loop_ends_its_process() -> None:
     """Status 70; the log says why and where every thread stands."""
     status, _, said = run(1.0, "sleep")
     assert status == STATUS
-    assert said.startswith("error: watchdog: the event loop has not turned for 1 s")
+    assert re.match(rf"error: watchdog: {STANDS}\d+ s; ", said)
     assert "in stand_still" in said
     assert said.count("most recent call first") >= 2
 
@@ -72,24 +77,28 @@ def test_zero_ends_nothing() -> None:
 async def test_a_late_loop_is_not_ready_and_is_measured() -> None:
     """While it stands, another thread is told; afterwards the metric and the reason remember."""
     health, metrics = Health(), Metrics()
-    with watched(HealthSettings(max_loop_lag_seconds=0.2, hung_seconds=0), health, metrics.process):
-        await asyncio.sleep(0.3)
-        assert health.readiness().checks == {"event-loop": "ok"}
-
-        def ask() -> str:
-            time.sleep(0.6)
-            return health.readiness().checks["event-loop"]
-
-        asked = asyncio.get_running_loop().run_in_executor(None, ask)
-        time.sleep(1.0)  # noqa: ASYNC251  the loop must stand
-        assert (await asked).startswith("the event loop has not turned for 0.")
-        await asyncio.sleep(0.3)
-        assert "s late" in health.readiness().checks["event-loop"]
     value = metrics.registry.get_sample_value
+
+    def told() -> str:
+        return health.readiness().checks["event-loop"]
+
+    def ask() -> str:
+        deadline = time.monotonic() + 30
+        while not told().startswith(STANDS) and time.monotonic() < deadline:
+            time.sleep(0.05)
+        return told()
+
+    with watched(HealthSettings(max_loop_lag_seconds=1.0, hung_seconds=0), health, metrics.process):
+        await eventually(lambda: value("streamwise_loop_lag_seconds_count"))  # it turns
+        await eventually(lambda: health.readiness().checks == {"event-loop": "ok"})
+        with ThreadPoolExecutor(1) as pool:
+            said = pool.submit(ask).result()  # the loop stands until the other thread has been told
+        assert said.startswith(STANDS)
+        await eventually(lambda: "s late" in told())
     late = value("streamwise_loop_lag_seconds_count") - value(
         "streamwise_loop_lag_seconds_bucket", {"le": "0.25"}
     )
-    assert late == 1
+    assert late >= 1
 
 
 ROLE = "no-such-role"

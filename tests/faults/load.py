@@ -80,6 +80,12 @@ async def deployment(broker: KafkaSettings, directory: Path) -> Settings:
     return settings
 
 
+def never_hung(settings: Settings) -> Settings:
+    """The same where no watchdog ends a process: a zombie stands for as long as its heir takes to serve."""
+    health = msgspec.structs.replace(settings.health, hung_seconds=0)
+    return msgspec.structs.replace(settings, health=health)
+
+
 class Generator:
     """Writes unique events, in order per person: a share of them for each fault, and a trickle after it.
 

@@ -14,13 +14,14 @@ from schemas.settings import ApiSettings, KafkaSettings, ListSettings, Settings
 from schemas.topics import Topic
 from streams.app import wall_clock
 from streams.kafka import idempotent_producer
+from streams.lists import STALE_MS
 from tests.conftest import free_port
 from tests.faults.fleet import recovered, serves_all, worked_off
 from tests.faults.load import Generator, deployment, in_background
 from tests.faults.oracle import judge
 from tests.faults.watching import metrics, shed
 from tests.faults.worker import Worker
-from tests.streams.clients.room import read
+from tests.streams.clients.room import eventually, read
 
 pytestmark = [pytest.mark.kafka, pytest.mark.slow, pytest.mark.timeout(600)]
 
@@ -90,8 +91,8 @@ def worker(settings: Settings, tmp_path: Path, clock: Clock) -> Iterator[Worker]
         made.kill()
 
 
-async def jump(worker: Worker, clock: Clock, generator: Generator, pause: float) -> None:
-    """The worker's clock jumps while it works, and once while it is dead."""
+async def jump(worker: Worker, clock: Clock, generator: Generator, pause: float) -> float:
+    """The worker's clock jumps while it works, and once while it is dead; for how long nobody was served."""
     await asyncio.to_thread(worker.ready)
     await serves_all(generator)
     for offset in JUMPS:
@@ -104,6 +105,7 @@ async def jump(worker: Worker, clock: Clock, generator: Generator, pause: float)
     worker.start()
     await asyncio.to_thread(worker.ready)
     await recovered(generator, "worker's clock: -1h while it is dead", since)
+    return monotonic() - since
 
 
 async def judge_times(settings: Settings, begun: int) -> int:
@@ -131,11 +133,12 @@ async def test_a_jump_of_an_hour_moves_no_window_and_sheds_no_list(settings, wor
         idempotent_producer(settings.kafka) as producer,
         in_background(generator.see_lists(), generator.write(Skewed(producer), *share)),
     ):
-        await jump(worker, clock, generator, pause)
+        down = await jump(worker, clock, generator, pause)
         await generator.share_written.wait()
         await serves_all(generator)
     await worked_off(generator)
-    seen, stale = metrics(settings.api.metrics_port), shed(settings.api.metrics_port, "stale")
+    seen = await eventually(lambda: metrics(settings.api.metrics_port))
+    stale = shed(settings.api.metrics_port, "stale")
     assert await asyncio.to_thread(worker.stop) == 0, worker.log.read_text()[-3000:]
     found, counts = await judge(settings, generator.sent)
     lists = await judge_times(settings, begun)
@@ -145,5 +148,6 @@ async def test_a_jump_of_an_hour_moves_no_window_and_sheds_no_list(settings, wor
     assert negative == {}
     assert seen["intake_clamped_events_total"] > 0
     assert counts["rewards_named"] > 0
-    assert stale == 0  # a busy machine sheds pushes too, for other reasons
+    # a busy machine sheds pushes too, for other reasons; those that waited through its death may be too old
+    assert stale == 0 or down > STALE_MS / 1000 - 10
     assert lists > len(generator.sent.requests)

@@ -21,7 +21,7 @@ from schemas.topics import Topic
 from streams.crash import Step
 from streams.kafka import admin, idempotent_producer, insist, read_range, reader
 from tests.faults.fleet import recovered, serves_all, settle, worked_off
-from tests.faults.load import Generator, deployment, in_background, patient_producer
+from tests.faults.load import Generator, deployment, in_background, never_hung, patient_producer
 from tests.faults.test_kill import run_schedule
 from tests.faults.worker import Worker
 from tests.streams.clients.room import eventually
@@ -81,7 +81,7 @@ async def write(settings: KafkaSettings, topic: str, values: list[bytes]) -> Non
 
 async def ours(kafka: str, directory: Path, crash_at: str, seed: int, *, bad: int = 0) -> dict[str, Any]:
     """Our worker through a fault, then another life of it; what the oracle finds wrong."""
-    settings = await deployment(KafkaSettings(bootstrap=kafka, session_seconds=4.0), directory)
+    settings = never_hung(await deployment(KafkaSettings(bootstrap=kafka, session_seconds=4.0), directory))
     generator, worker = Generator(settings, seed), Worker(settings, directory / "ours")
     heir = Worker(settings, directory / "heir")
     try:
@@ -117,21 +117,33 @@ async def ours(kafka: str, directory: Path, crash_at: str, seed: int, *, bad: in
 
 @pytest.mark.kafka
 @pytest.mark.slow
-@pytest.mark.timeout(600)
+@pytest.mark.timeout(1200)
 async def test_an_exception_loses_no_event(kafka, stocks, tmp_path):
     """Stock: what its agent raised on is acknowledged and never handled.  Ours: kept, byte for byte."""
-    stock, settings, topic = await stocks("exception")
-    await write(settings, topic, [b"bad", *EVENTS])
-    stock.start()
-    await eventually(lambda: len(stock.handled()) >= len(EVENTS), 120)
-    await asyncio.sleep(3)  # it commits
-    stock.kill()
-    stock.start()
-    await write(settings, topic, [b"last"])
-    await eventually(lambda: b"last" in stock.handled(), 120)
-    assert b"bad" not in stock.handled()
-    assert stock.handled().count(b"e0") == 1, "it was not committed: the defect was not met"
+    try:
+        handled = await past_an_exception(stocks)
+    except AssertionError:  # stock Faust itself stood still, which is none of ours: another one
+        handled = await past_an_exception(stocks)
+    assert b"bad" not in handled
+    assert handled.count(b"e0") == 1, "it was not committed: the defect was not met"
     assert await ours(kafka, tmp_path, "", 41, bad=3) == {}
+
+
+async def past_an_exception(stocks: Any) -> list[bytes]:
+    """What a stock app has handled that raised on its first event, was killed behind it, and went on."""
+    stock, settings, topic = await stocks("exception")
+    try:
+        await write(settings, topic, [b"bad", *EVENTS])
+        stock.start()
+        await eventually(lambda: len(stock.handled()) >= len(EVENTS), 120)
+        await eventually(lambda: passed(settings, topic, len(EVENTS)), 60)
+        stock.kill()
+        stock.start()
+        await write(settings, topic, [b"last"])
+        await eventually(lambda: b"last" in stock.handled(), 120)
+    finally:
+        stock.kill()
+    return stock.handled()
 
 
 @pytest.mark.kafka
@@ -144,10 +156,10 @@ async def test_an_event_that_takes_long_is_not_lost(kafka, stocks, tmp_path):
     await write(settings, topic, [b"first"])
     stock.start()
     await eventually(lambda: b"first" in stock.handled(), 120)
-    await asyncio.sleep(3)
+    await eventually(lambda: passed(settings, topic, 0), 60)
     await write(settings, topic, [b"slow", *EVENTS])
     await eventually(lambda: len(stock.handled()) >= 1 + len(EVENTS), 120)
-    await asyncio.sleep(3)  # it commits
+    await eventually(lambda: passed(settings, topic, 1 + len(EVENTS)), 60)
     stock.kill()
     stock.start()
     await write(settings, topic, [b"last"])

@@ -11,7 +11,7 @@ from schemas.settings import KafkaSettings, Settings
 from streams.crash import Step
 from streams.kafka import idempotent_producer
 from tests.faults.fleet import outlived_by_none, serves_all, settle
-from tests.faults.load import Generator, deployment, in_background
+from tests.faults.load import Generator, deployment, in_background, never_hung
 from tests.faults.worker import Worker
 
 SESSION_SECONDS = 4.0
@@ -22,7 +22,8 @@ STORM_SECONDS, STORM_EVERY = 60.0, 3.0
 
 @pytest.fixture
 async def settings(kafka: str, tmp_path: Path) -> Settings:
-    return await deployment(KafkaSettings(bootstrap=kafka, session_seconds=SESSION_SECONDS), tmp_path)
+    broker = KafkaSettings(bootstrap=kafka, session_seconds=SESSION_SECONDS)
+    return never_hung(await deployment(broker, tmp_path))
 
 
 @pytest.fixture

@@ -84,7 +84,7 @@ async def run_schedule(
 
 @pytest.mark.kafka
 @pytest.mark.slow
-@pytest.mark.timeout(900)
+@pytest.mark.timeout(1800)
 async def test_killed_at_every_step_on_kafka(kafka, tmp_path, short):
     """SIGKILL at every step and at random, fence on: nothing lost, nothing twice, everything answered."""
     faults = schedule(np.random.default_rng(5), list(Step), 0 if short else 5)
@@ -95,7 +95,7 @@ async def test_killed_at_every_step_on_kafka(kafka, tmp_path, short):
 
 @pytest.mark.embedded
 @pytest.mark.slow
-@pytest.mark.timeout(900)
+@pytest.mark.timeout(1800)
 async def test_killed_at_every_step_on_the_embedded_broker(tmp_path, short):
     """The same without the fence: the checkpoint row alone ends a sweep."""
     install()

@@ -29,7 +29,7 @@ JUNK = (b"", b"\xff\xfe\x00", b'{"type":"click"', b'{"type":"unheard of","user_i
 
 @pytest.fixture
 async def settings(kafka: str, tmp_path: Path) -> Settings:
-    plain = await deployment(KafkaSettings(bootstrap=kafka, session_seconds=6.0), tmp_path)
+    plain = await deployment(KafkaSettings(bootstrap=kafka, session_seconds=60.0), tmp_path)
     return msgspec.structs.replace(plain, api=ApiSettings(metrics_port=free_port()))
 
 
@@ -52,14 +52,14 @@ async def drained(generator: Generator) -> float:
 async def throw_junk(generator: Generator) -> None:
     """On our own topics, by somebody who may write there: it is refused, and lists go on."""
     settings = generator.settings
-    before = len(await read(settings.kafka, Topic.DEAD_LETTERS))
+    before = len(await letters(settings))
     for topic in (Topic.EVENTS, Topic.SIGNALS, Topic.RECOMMENDATIONS):
         await write(settings.kafka, topic, [(None, value) for value in JUNK])
     thrown = monotonic()
-    await eventually(lambda: metrics(settings.api.metrics_port)["learner_lag_blocks"] == 0, 30)
+    await eventually(lambda: metrics(settings.api.metrics_port).get("learner_lag_blocks") == 0, 30)
 
     async def refused() -> bool:
-        return len(await read(settings.kafka, Topic.DEAD_LETTERS)) == before + len(JUNK)
+        return len(await letters(settings)) == before + len(JUNK)
 
     await eventually(refused, 30)
     topic, key, value = next(made for _ in range(100) if (made := generator.message())[0] is Topic.REQUESTS)
@@ -108,7 +108,8 @@ async def test_a_hot_person_a_burst_and_a_flood_of_poison(settings, worker, shor
         | {"MB before": before >> 20, "MB at most": max(seen) >> 20, "MB at last": seen[-1] >> 20}
     )
     assert found.wrong() == {}
-    assert refused == {place: [record] for place, record in poison.sent.items()}
+    # one that a rebalance delivered again has its letter once more
+    assert {place: set(told) for place, told in refused.items()} == {p: {r} for p, r in poison.sent.items()}
     assert max(seen) < before + GROWTH
     assert worker.runs
     await throw_junk(generator)

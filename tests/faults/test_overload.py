@@ -77,7 +77,7 @@ async def worker(settings: Settings, told: Told) -> AsyncIterator[Any]:
 
 @pytest.fixture
 async def settings(kafka: str, tmp_path: Path) -> Settings:
-    plain = await deployment(KafkaSettings(bootstrap=kafka, session_seconds=10.0), tmp_path)
+    plain = await deployment(KafkaSettings(bootstrap=kafka, session_seconds=60.0), tmp_path)
     lists = msgspec.structs.replace(
         plain.lists, publish="always", batch=BATCH, deadline_ms=DEADLINE_MS, max_pending=500
     )
@@ -101,12 +101,13 @@ async def test_three_times_what_a_worker_can_make(settings, short):
             writing.cancel()
         since = time.monotonic()
         await eventually(lambda: runtime.overload.level is Level.NOTHING and not len(runtime.queue), 180)
+        levels = list(told.levels)  # what comes later may raise it again
         took, seed, events = round(time.monotonic() - since, 2), generator.sent.seed, generator.count
         name = "load: three times what a worker can make"
         note("fault", name=name, seed=seed, events=events, recovery_seconds=took, fell=0, said=[])
         await worked_off(generator)
         await runtime.lists.drained()
-        shed, levels = Counter(told.shed), list(told.levels)
+        shed = Counter(told.shed)
     found, counts = await judge(settings, generator.sent)
     lists = {one.trigger_id: one for one in await published(settings)}
     answers = [one for trigger, one in lists.items() if trigger in generator.sent.requests]

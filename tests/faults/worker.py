@@ -1,6 +1,7 @@
 """A worker, or another role, in a process of its own; a worker can be told where to die."""
 
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -11,6 +12,9 @@ import msgspec
 
 from deploy.supervisor import to_toml
 from schemas.settings import Settings
+
+READY = re.compile(b"(?:stream|learner|encoder) ready")
+"""What the roles say that have modules to load."""
 
 
 class Worker:
@@ -56,7 +60,7 @@ class Worker:
 
     @property
     def was_ready(self) -> bool:
-        """Whether its log has said in this life that the stream is ready."""
+        """Whether its log has said in this life that it is ready."""
         return self._said() > self._said_before
 
     def wait(self, seconds: float) -> int | None:
@@ -102,11 +106,11 @@ class Worker:
         return False
 
     def ready(self, seconds: float = 150.0) -> None:
-        """Wait until the log says once more than before that the stream is ready."""
+        """Wait until the log says once more than before that it is ready."""
         before = self._said()
         deadline = time.monotonic() + seconds
         while self._said() <= before and time.monotonic() < deadline and self.process.poll() is None:
             time.sleep(0.1)
 
     def _said(self) -> int:
-        return self.log.read_bytes().count(b"stream ready") if self.log.exists() else 0
+        return len(READY.findall(self.log.read_bytes())) if self.log.exists() else 0

@@ -23,6 +23,7 @@ from schemas.signals import SignalBlock, decode_block, encode_block
 from streams.auditor import Auditor, NullAuditObserver
 from streams.kafka import idempotent_producer
 from streams.provision import provision
+from tests.streams.clients.room import eventually, running
 
 pytestmark = pytest.mark.timeout(120)
 
@@ -88,10 +89,11 @@ async def reports(settings: Settings) -> list[CausalReport]:
     return [msgspec.json.decode(value, type=CausalReport) for value in values]
 
 
-async def run_for(auditor: Auditor, seconds: float) -> None:
+async def run_until_ordered(settings: Settings) -> None:
     stop = asyncio.Event()
-    asyncio.get_running_loop().call_later(seconds, stop.set)
-    await auditor.run(stop)
+    async with running(Auditor(settings).run(stop), stop):
+        await eventually(lambda: switches(settings), 60)
+        await asyncio.sleep(1.0)  # it audits on
 
 
 async def test_a_neutral_treatment_is_reported_and_left_alone(settings: Settings) -> None:
@@ -108,7 +110,7 @@ async def test_a_neutral_treatment_is_reported_and_left_alone(settings: Settings
 async def test_harm_orders_the_safe_policy_exactly_once(settings: Settings) -> None:
     """While it runs on, after a second auditor, and after more harmful rows: one switch row."""
     await append(settings, log(HARM, 30_000))
-    await run_for(Auditor(settings), 3.0)
+    await run_until_ordered(settings)
     (row,) = await switches(settings)
     assert (row.from_epoch, row.to_epoch, row.policy, row.experiment) == (0, 1, "safe", "launch")
     await append(settings, log(HARM, 5_000, seed=2, first=30_000))

@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from itertools import count
 
 import msgspec
 import numpy as np
@@ -45,7 +46,7 @@ async def ask(settings: Settings, number: int) -> Recommendation:
         answers.extend(x for x in lists if x.trigger_id == name)
         return bool(answers)
 
-    await eventually(answered)
+    await eventually(answered, 60)
     return answers[0]
 
 
@@ -65,12 +66,12 @@ async def test_the_worker_obeys_the_auditor(deployment: Settings, tmp_path) -> N
         await write(settings.kafka, Topic.SIGNALS, [(b"99", encode_block(b)) for b in harm])
         (click, _) = await Auditor(settings).once()
         assert click.verdict == "rollback"
-        numbers = iter(range(2, 100))
+        numbers = count(2)
 
         async def safe() -> bool:
             return (await ask(settings, next(numbers))).policy == "safe"
 
-        await eventually(safe)
+        await eventually(safe, 60)
         after = await ask(settings, next(numbers))
         assert (after.arm, after.policy, after.epoch) == ("treatment", "safe", 1)
     async with worker(settings):

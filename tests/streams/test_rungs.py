@@ -152,7 +152,7 @@ async def test_a_learner_that_stands_still(shop: Settings, monkeypatch: pytest.M
     may_fold.set()
     fold = Learner._fold
     monkeypatch.setattr(Learner, "_fold", lambda self, block: may_fold.wait(60) and fold(self, block))
-    quick = msgspec.structs.replace(shop, learner=msgspec.structs.replace(shop.learner, max_lag_seconds=0.5))
+    quick = msgspec.structs.replace(shop, learner=msgspec.structs.replace(shop.learner, max_lag_seconds=5.0))
     told = Told()
     async with worker(quick, told) as app:
         await learned(app)

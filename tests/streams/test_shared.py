@@ -33,7 +33,7 @@ from streams.shared import SharedModels
 from tests.streams.clients.room import eventually as soon
 from tests.streams.clients.room import read, write
 from tests.streams.conftest import deployment_on
-from tests.streams.test_worker import ask, click, furnish, lists_of, worker
+from tests.streams.test_worker import all_have_rows, ask, click, furnish, lists_of, worker
 
 ROOT = Path(__file__).parents[2]
 RUN = [sys.executable, "-m", "deploy.cli"]
@@ -54,6 +54,12 @@ def shared(settings: Settings, place: Path, **more: float) -> Settings:
         **({"publish_seconds": 0.1, "wait_seconds": 0.0} | more),
     )
     return msgspec.structs.replace(settings, learner=learner)
+
+
+def patient(settings: Settings) -> Settings:
+    """The same with time enough for whole lists."""
+    lists = msgspec.structs.replace(settings.lists, deadline_ms=60_000.0)
+    return msgspec.structs.replace(settings, lists=lists)
 
 
 def learn(settings: Settings, folder: Path) -> subprocess.Popen[str]:
@@ -93,7 +99,7 @@ async def fresh_fold(settings: Settings) -> Engine:
 async def test_lists_go_on_while_the_learner_is_dead_and_it_misses_nothing(kafka, tmp_path):
     """Two workers start before it, read it, outlive it, and end with the very state of a fold of the log."""
     broker = KafkaSettings(bootstrap=kafka, session_seconds=6.0)
-    settings = shared(deployment_on(broker, tmp_path), tmp_path / "arena")
+    settings = patient(shared(deployment_on(broker, tmp_path), tmp_path / "arena", max_lag_seconds=300.0))
     await provision(settings)
     await furnish(settings)
     async with AsyncExitStack() as stack:
@@ -111,7 +117,7 @@ async def test_lists_go_on_while_the_learner_is_dead_and_it_misses_nothing(kafka
             await write(
                 settings.kafka, Topic.CLICKS, [click(f"u{n % 7}", f"i{n % 12}", n) for n in range(90)]
             )
-            await eventually(lambda: learned(settings, 90))
+            await eventually(lambda: all_have_rows(settings, 90))
             await eventually(caught_up)
             learner.send_signal(signal.SIGKILL)
             learner.wait()
@@ -120,7 +126,7 @@ async def test_lists_go_on_while_the_learner_is_dead_and_it_misses_nothing(kafka
         await write(
             settings.kafka, Topic.CLICKS, [click(f"u{n % 7}", f"i{n % 9}", n) for n in range(90, 150)]
         )
-        await eventually(lambda: learned(settings, 150))
+        await eventually(lambda: all_have_rows(settings, 150))
         await write(settings.kafka, Topic.REQUESTS, [ask("u2", 1)])
         await eventually(lambda: answered(settings, "q1"))
         made = {one.trigger_id: one for one in await lists_of(settings)}["q1"]
@@ -135,11 +141,6 @@ async def test_lists_go_on_while_the_learner_is_dead_and_it_misses_nothing(kafka
 
 async def answered(settings: Settings, request: str) -> bool:
     return request in {one.trigger_id for one in await lists_of(settings)}
-
-
-async def learned(settings: Settings, rows: int) -> bool:
-    blocks = [decode_block(r.value) for r in await read(settings.kafka, Topic.SIGNALS)]
-    return sum(len(b.interactions) for b in blocks) == rows
 
 
 async def test_a_second_learner_is_refused_and_the_first_ends_well(deployment, tmp_path):

@@ -78,17 +78,17 @@ async def test_clicks_become_events_and_signals(deployment):
     clicks = [click(f"u{n % 7}", f"i{n % 5}", n) for n in range(200)]
     await write(deployment.kafka, Topic.CLICKS, clicks)
     async with worker(deployment):
-
-        async def rows() -> int:
-            blocks = [decode_block(r.value) for r in await read(deployment.kafka, Topic.SIGNALS)]
-            return sum(len(b.interactions) for b in blocks) == 200
-
-        await eventually(rows)
+        await eventually(lambda: all_have_rows(deployment, 200))
         events = await read(deployment.kafka, Topic.EVENTS)
         found = [decode_event(r.value) for r in events]
         placed = [(r.partition, e) for r, e in zip(events, found, strict=True) if not isinstance(e, Tick)]
         assert all(partition == partition_of(e.user_id, 2) for partition, e in placed)
         assert {e.event_id for e in found if isinstance(e, Click)} == {f"e{n}" for n in range(200)}
+
+
+async def all_have_rows(settings: Settings, count: int) -> bool:
+    blocks = [decode_block(r.value) for r in await read(settings.kafka, Topic.SIGNALS)]
+    return sum(len(b.interactions) for b in blocks) == count
 
 
 async def decisions_of(settings: Settings) -> list[Decision]:
@@ -156,10 +156,12 @@ async def test_a_restarted_worker_goes_on_where_the_log_says(deployment):
     await write(deployment.kafka, Topic.REQUESTS, [ask("u1", 1)])
     async with worker(deployment):
         await eventually(lambda: answered(deployment, {"q1"}))
+        await eventually(lambda: all_have_rows(deployment, 100))
     before = len(await read(deployment.kafka, Topic.SIGNALS))
     async with worker(deployment) as app:
         await write(deployment.kafka, Topic.REQUESTS, [ask("u1", 2)])
         await eventually(lambda: answered(deployment, {"q2"}))
+        await eventually(lambda: len(app.runtime.users.partitions) == 2 and app.runtime.users.ready)
         people = sum(len(p.shard) for p in app.runtime.users.partitions)
         clicks = sum(
             p.shard.counts_of(f"u{n}").get("click", 0) for p in app.runtime.users.partitions for n in range(7)
@@ -183,11 +185,16 @@ async def test_a_checkpoint_in_slices_is_one_state(deployment, monkeypatch):
             await write(hasty.kafka, Topic.CLICKS, clicks)
             for partition in range(2):
                 await compare_with_a_fold(hasty, partition)
-    total = sum([await compare_with_a_fold(hasty, partition) for partition in range(2)])
-    assert total == people * rounds
+        await eventually(lambda: all_are_kept(hasty, people * rounds))
+    assert await all_are_kept(hasty, people * rounds)
     async with worker(hasty) as app:  # takes over both partitions at once, a block at a time
         await eventually(lambda: len(app.runtime.users.partitions) == 2 and app.runtime.users.ready)
         assert sum(len(p.shard) for p in app.runtime.users.partitions) == people
+
+
+async def all_are_kept(settings: Settings, clicks: int) -> bool:
+    """Whether so many are in the newest checkpoints."""
+    return sum([await compare_with_a_fold(settings, partition) for partition in range(2)]) == clicks
 
 
 async def compare_with_a_fold(settings: Settings, partition: int) -> int:
@@ -356,8 +363,11 @@ async def test_a_second_worker_takes_its_share(deployment):
         await eventually(lambda: len(one.runtime.users.partitions) == 2 and one.runtime.users.ready)
         async with worker(deployment) as two:
             await eventually(lambda: two.runtime.users.partitions and two.runtime.users.ready)
-            owned = sorted(p.number for w in (one, two) for p in w.runtime.users.partitions)
-            assert owned == [0, 1]
+
+            def shared() -> bool:
+                return sorted(p.number for w in (one, two) for p in w.runtime.users.partitions) == [0, 1]
+
+            await eventually(shared)  # at the end of a rebalance one may hear of it before the other
             assert not one.runtime.failed.done()
 
 
@@ -390,7 +400,11 @@ async def test_a_topic_that_was_recreated_is_named(kafka, tmp_path):
     name = topic_name(Topic.CLICKS, deployment.kafka.namespace)
     async with admin(deployment.kafka) as client:
         await client.delete_topics([name])
-    await asyncio.sleep(1.0)
+
+        async def gone() -> bool:
+            return name not in await client.list_topics()
+
+        await eventually(gone)
     await provision(deployment)
     await write(deployment.kafka, Topic.CLICKS, [click(f"u{n}", "i2", 1000 + n) for n in range(80)])
     with pytest.raises(IncarnationError, match="streamwise topics --reopen"):
