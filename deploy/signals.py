@@ -5,12 +5,15 @@ import signal
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+from deploy.ending import LEAVE_SECONDS, leave_within
+
 
 @contextmanager
-def stop_on_signals() -> Iterator[asyncio.Event]:
+def stop_on_signals(leave_seconds: float = LEAVE_SECONDS) -> Iterator[asyncio.Event]:
     """An event that SIGINT and SIGTERM set; used inside a running loop.
 
-    A second signal ends the process at once: the handlers are gone after the first.
+    A second signal ends the process at once: the handlers are gone after the first.  So does the time:
+    ``leave_seconds`` after the first it has ended.
     """
     loop = asyncio.get_running_loop()
     stop = asyncio.Event()
@@ -18,6 +21,7 @@ def stop_on_signals() -> Iterator[asyncio.Event]:
 
     def ask() -> None:
         stop.set()
+        leave_within(leave_seconds)
         for name in names:
             loop.remove_signal_handler(name)
 
