@@ -133,7 +133,7 @@ def test_transitions_keep_the_ratio_of_what_came():
     for k in range(10):
         transitions.learn(rows(mixed(10, k * BLOCK, 1e6)))
     ids, weights = transitions.neighbours(SOURCE)
-    for reach in range(transitions.width):
+    for reach in range(len(transitions.columns)):
         heavy = dict(zip(ids.tolist(), weights[:, reach].tolist(), strict=True))
         assert heavy[OLD] / heavy[NEW] == pytest.approx(9.0, rel=0.05)
 
