@@ -17,12 +17,26 @@ ONE: Final = np.uint64(1)
 
 
 @inner_kernel
-def shift_of(span: np.uint64, buckets: int) -> np.uint64:
-    """By how many bits a distance of up to ``span`` must be shifted to number one of two or more buckets."""
+def count_buckets(keys: UInt64, counts: Int32) -> tuple[np.uint64, np.uint64]:
+    """How many keys fall into each bucket; the lowest key, and how far a distance from it is shifted.
+
+    Parameters
+    ----------
+    keys
+        At least one.
+    counts
+        Written, one per bucket, two at least.
+    """
+    low, high = keys[0], keys[0]
+    for key in keys:
+        low, high = min(low, key), max(high, key)
     shift = ZERO
-    while span >> shift >= np.uint64(buckets):
+    while (high - low) >> shift >= np.uint64(len(counts)):
         shift += ONE
-    return shift
+    counts[:] = 0
+    for key in keys:
+        counts[(key - low) >> shift] += 1
+    return low, shift
 
 
 @inner_kernel
@@ -41,13 +55,7 @@ def bucket_sort(keys: UInt64, spare: UInt64, counts: Int32) -> None:
     n = np.uint64(len(keys))
     if n <= ONE:
         return
-    low, high = keys[0], keys[0]
-    for key in keys:
-        low, high = min(low, key), max(high, key)
-    shift = shift_of(high - low, len(counts))
-    counts[:] = 0
-    for key in keys:
-        counts[(key - low) >> shift] += 1
+    low, shift = count_buckets(keys, counts)
     most = _places(counts)
     for key in keys:
         bucket = (key - low) >> shift

@@ -5,7 +5,7 @@ from typing import Final
 import numpy as np
 
 from models.components.base import mix
-from models.components.bucket_sort import bucket_sort, shift_of
+from models.components.bucket_sort import bucket_sort, count_buckets
 from models.jit import inner_kernel, kernel
 from schemas.signals import Float32, Int32, UInt64
 
@@ -128,13 +128,7 @@ def narrow(keys: UInt64, enough: int, histogram: Int32) -> int:
     Where most scores are equal (texts without a common word) a threshold of scores leaves all of them, and
     sorting them costs more than the scores did.
     """
-    low, high = keys[0], keys[0]
-    for key in keys:
-        low, high = min(low, key), max(high, key)
-    shift = shift_of(high - low, len(histogram))
-    histogram[:] = 0
-    for key in keys:
-        histogram[int((key - low) >> shift)] += 1
+    low, shift = count_buckets(keys, histogram)
     above, least = 0, len(histogram)
     while above < enough:
         least -= 1

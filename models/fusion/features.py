@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from models.jit import brief_kernel
+from models.jit import brief_kernel, inner_kernel
 from schemas.signals import Float32, Int32
 
 LOW, HIGH = -4.0, 6.0
@@ -37,7 +37,7 @@ def normalise(
                 out[p, first + c] = min(max(z, LOW), HIGH)
 
 
-@brief_kernel
+@inner_kernel
 def _scale_of(top: Int32, values: Float32) -> tuple[float, float]:
     """Mean of a list's scores, and one over their spread; 0 where there is no list."""
     total = square = 0.0
