@@ -9,8 +9,7 @@ from pathlib import Path
 
 import msgspec
 import pytest
-from hypothesis import HealthCheck, given
-from hypothesis import settings as hypothesis_settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from deploy import supervisor
@@ -120,7 +119,6 @@ PLAIN = (
 )
 
 
-@hypothesis_settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])  # the first text is slow
 @given(st.dictionaries(st.sampled_from(["a", "b-c", "d_e"]), PLAIN | st.lists(PLAIN)))
 def test_any_plain_table_survives_toml(table: dict[str, object]) -> None:
     """Strings of any characters, numbers and lists."""

@@ -10,7 +10,7 @@ from typing import Any
 from schemas.settings import Settings
 from tests.faults.learned import strange_models
 from tests.faults.load import Generator, checkpointed, unfinished
-from tests.faults.oracle import judge
+from tests.faults.oracle import VerdictError, judge
 from tests.faults.report import note
 from tests.faults.worker import Worker
 from tests.streams.clients.room import eventually
@@ -55,7 +55,8 @@ async def worked_off(generator: Generator) -> None:
     """Return when everything that was sent has its rows, its list, and its place in the state."""
     deadline = monotonic() + 400
     while left := await unfinished(generator):
-        assert monotonic() < deadline, left
+        if monotonic() > deadline:
+            raise VerdictError(left)
         await asyncio.sleep(0.05)
     await eventually(lambda: checkpointed(generator), 150)  # told to end in a rebalance, nobody writes it
 

@@ -22,6 +22,7 @@ from streams.crash import Step
 from streams.kafka import admin, idempotent_producer, insist, read_range, reader
 from tests.faults.fleet import recovered, serves_all, settle, worked_off
 from tests.faults.load import Generator, deployment, in_background, never_hung, patient_producer
+from tests.faults.oracle import acquit
 from tests.faults.test_kill import run_schedule
 from tests.faults.worker import Worker
 from tests.streams.clients.room import eventually
@@ -126,7 +127,7 @@ async def test_an_exception_loses_no_event(kafka, stocks, tmp_path):
         handled = await past_an_exception(stocks)
     assert b"bad" not in handled
     assert handled.count(b"e0") == 1, "it was not committed: the defect was not met"
-    assert await ours(kafka, tmp_path, "", 41, bad=3) == {}
+    acquit(await ours(kafka, tmp_path, "", 41, bad=3))
 
 
 async def past_an_exception(stocks: Any) -> list[bytes]:
@@ -165,7 +166,7 @@ async def test_an_event_that_takes_long_is_not_lost(kafka, stocks, tmp_path):
     await write(settings, topic, [b"last"])
     await eventually(lambda: b"last" in stock.handled(), 120)
     assert stock.handled().count(b"e0") == 1, "delivered again: the defect was not met"
-    assert await ours(kafka, tmp_path, f"{Step.INTAKE_SENT}:2", 42) == {}
+    acquit(await ours(kafka, tmp_path, f"{Step.INTAKE_SENT}:2", 42))
 
 
 async def counts(settings: KafkaSettings, topic: str) -> list[int]:
@@ -192,7 +193,7 @@ async def test_what_is_delivered_again_counts_once(kafka, stocks, tmp_path):
     await eventually(lambda: len(stock.handled()) >= 2 * len(EVENTS), 120)
     await asyncio.sleep(3)
     assert (await counts(settings, topic))[-1] == 2 * len(EVENTS)
-    assert await ours(kafka, tmp_path, f"{Step.CHECKPOINT_OPEN}:2", 43) == {}
+    acquit(await ours(kafka, tmp_path, f"{Step.CHECKPOINT_OPEN}:2", 43))
 
 
 @pytest.mark.kafka
@@ -217,7 +218,7 @@ async def test_a_zombie_overwrites_nothing(kafka, stocks, tmp_path):
         await eventually(lambda: went_back(settings, topic), 60)
     finally:
         heir.kill()
-    assert await ours(kafka, tmp_path, f"{Step.CHECKPOINT_OPEN}:2:pause", 44) == {}
+    acquit(await ours(kafka, tmp_path, f"{Step.CHECKPOINT_OPEN}:2:pause", 44))
 
 
 async def went_back(settings: KafkaSettings, topic: str) -> bool:
@@ -303,4 +304,4 @@ async def test_kills_double_no_event(kafka, stocks, tmp_path):
     doubled = [value for value, times in sent.items() if times > 1]
     print({"doubled": len(doubled), "missing": len({*BACKLOG} - sent.keys())})
     assert doubled, "none came again: the defect was not met"
-    assert await ours(kafka, tmp_path, f"{Step.INTAKE_SENT}:2", 46) == {}
+    acquit(await ours(kafka, tmp_path, f"{Step.INTAKE_SENT}:2", 46))

@@ -22,6 +22,7 @@ from streams.provision import provision
 from tests.faults.cluster import Cluster
 from tests.faults.fleet import recovered, settle, worked_off
 from tests.faults.load import Generator, deployment, in_background, patient_producer
+from tests.faults.oracle import acquit
 from tests.faults.report import note
 from tests.faults.worker import Worker
 from tests.streams.clients.room import eventually, read
@@ -117,7 +118,7 @@ async def test_a_source_recreated_under_load_is_named(kafka, benches):
             await bench.mended("log: a source deleted and recreated")
         await bench.producer.flush()
         await worked_off(bench.generator)
-    assert await bench.judged() == {}
+    acquit(await bench.judged())
 
 
 @pytest.mark.kafka
@@ -144,7 +145,7 @@ async def test_a_lost_state_topic_is_named_and_folded_again(kafka, benches):
         await commit(bench.settings, dict.fromkeys(places, OffsetAndMetadata(0, "")))
         await bench.mended("log: state lost")
         await worked_off(bench.generator)
-    assert await bench.judged() == {}
+    acquit(await bench.judged())
 
 
 @pytest.mark.kafka
@@ -169,7 +170,7 @@ async def test_forgotten_offsets_are_named(kafka, kafka_home, benches):
         await bench.write(100)
         await bench.mended("log: offsets forgotten")
         await worked_off(bench.generator)
-    assert await bench.judged() == {}
+    acquit(await bench.judged())
 
 
 def forget(home: Path, bootstrap: str, group: str) -> None:
@@ -209,7 +210,7 @@ async def test_a_lost_tail_is_named(one: Cluster, benches, topic: Topic):
         await bench.write(100)
         await bench.mended("log: the end of a source lost")
         await worked_off(bench.generator)
-    assert await bench.judged() == {}
+    acquit(await bench.judged())
 
 
 def note_refused(generator: Generator, name: str, said: str) -> None:
@@ -250,5 +251,5 @@ async def test_a_corrupt_snapshot_is_named_and_not_missed(kafka, benches):
         await worked_off(bench.generator)
     said = bench.worker.log.read_text("utf-8")
     assert f"snapshot not used, more of the log is read instead: {newest}" in said
-    assert await bench.judged() == {}
+    acquit(await bench.judged())
     assert len(await read(bench.settings.kafka, Topic.SIGNALS)) > 0

@@ -51,7 +51,7 @@ def both(log, upto):
     return have, want
 
 
-@settings(deadline=None, max_examples=60, derandomize=True)
+@settings(max_examples=60)
 @given(logs)
 def test_blocks_read_by_their_layout_are_the_plain_fold(log) -> None:
     """Merges, erasures, repeats, second decisions and closed windows included."""

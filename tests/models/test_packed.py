@@ -1,7 +1,7 @@
 """Ids as bytes: the index of an interner's ids agrees with its dictionary, whatever the ids."""
 
 import numpy as np
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from models.interning import Interner
@@ -10,7 +10,6 @@ from models.packed import Packed, PackedIndex
 IDS = st.text(st.characters(exclude_categories=["Cs"]), min_size=1, max_size=6)
 
 
-@settings(deadline=None, derandomize=True)
 @given(st.lists(st.lists(IDS, max_size=40), max_size=6))
 def test_slots_by_bytes_are_the_slots_by_strings(batches) -> None:
     """Interned as strings or as bytes, in any order and with repeats: one bijection."""

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import msgspec
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from deploy.cli.verbs.schemas import documents
@@ -39,7 +39,6 @@ def test_committed_json_schema_is_what_the_structs_say() -> None:
     assert {p.name: p.read_text() for p in folder.glob("*.json")} == documents()
 
 
-@settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])  # a busy machine
 @given(VALID)
 def test_any_valid_message_round_trips(case: tuple[str, object]) -> None:
     """What is encoded is what is decoded."""
@@ -47,7 +46,7 @@ def test_any_valid_message_round_trips(case: tuple[str, object]) -> None:
     assert decode(DECODERS[name], msgspec.json.encode(message)) == message
 
 
-@settings(max_examples=300, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=300)
 @given(VALID, st.data())
 def test_a_mutilated_message_gives_an_error_that_names_a_field(
     case: tuple[str, object], data: st.DataObject

@@ -3,7 +3,7 @@
 import httpx
 import msgspec
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from deploy.api.bodies import read_ask, read_events
@@ -128,7 +128,7 @@ async def test_without_a_broker_the_answer_says_so(client: httpx.AsyncClient) ->
 
 
 @given(st.binary(max_size=300))
-@settings(max_examples=300, suppress_health_check=[HealthCheck.too_slow], deadline=None)
+@settings(max_examples=300)
 def test_no_bytes_raise_anything_else(data: bytes) -> None:
     """Whatever the bytes, reading a body raises our own error and nothing else."""
     for read in (

@@ -19,7 +19,7 @@ def rising(keys, spare, counts):
 
 
 @given(KEYS, st.integers(2, 1024))
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 def test_it_sorts(keys, buckets):
     """Far keys, near ones, equal ones, and one or more in every bucket."""
     mine = np.array(keys, np.uint64)

@@ -52,7 +52,7 @@ def grown(n_items: int, seed: int, moves: int = 0, small: int = 8):
 
 
 @given(st.integers(6, 300), st.integers(0, 2**31 - 1), st.integers(0, 100))
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 def test_every_item_lies_in_one_cell(n_items, seed, moves):
     """After any growth and any moves: each item once, where it says it is, in cells that are not too full."""
     index, _, _ = grown(n_items, seed, moves)
@@ -63,7 +63,7 @@ def test_every_item_lies_in_one_cell(n_items, seed, moves):
 
 
 @given(st.integers(20, 300), st.integers(0, 2**31 - 1), st.integers(0, 60))
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 def test_lists_are_live_unbanned_distinct_and_ranked(n_items, seed, scan):
     """However little is scanned, nothing is listed that may not be, and scores are true scores."""
     index, vectors, bias = grown(n_items, seed, moves=20)

@@ -55,7 +55,7 @@ def check(values, k, items, out):
     st.lists(st.floats(2.0**-40, 2.0**20, width=32) | st.sampled_from([0.5, 3.0]), max_size=300),
     st.integers(1, 40),
 )
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 def test_positive_scores_by_buckets_of_their_bits(scores, k):
     """Any positive scores, ties included: the same items in the same order, padded with item 0."""
     values = np.array(scores, np.float32)
@@ -63,7 +63,7 @@ def test_positive_scores_by_buckets_of_their_bits(scores, k):
 
 
 @given(SCORES, st.integers(1, 40))
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 def test_any_scores_by_linear_buckets(scores, k):
     """Scores of any sign and size give the list of a full sort."""
     values = np.array(scores, np.float32)
@@ -74,7 +74,7 @@ def test_any_scores_by_linear_buckets(scores, k):
 
 
 @given(SCORES.filter(len), st.integers(1, 500), st.integers(0, 2**31 - 1))
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 def test_enough_lies_at_or_above_the_threshold(scores, enough, seed):
     """What is at or above it weighs enough, or is all there is."""
     values = np.array(scores, np.float32)
@@ -85,7 +85,6 @@ def test_enough_lies_at_or_above_the_threshold(scores, enough, seed):
 
 
 @given(st.floats(width=32, allow_nan=False), st.integers(0, 2**31 - 1))
-@settings(deadline=None)
 def test_keys_give_back_what_they_were_made_of(score, item):
     """The hash is a bijection and its inverse is right; scores keep their value."""
     assert there_and_back(np.float32(score), item) == (score, item)
