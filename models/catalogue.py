@@ -1,6 +1,7 @@
 """What is known about items: liveness, stock, attributes to filter by, texts."""
 
 from collections.abc import Iterable, Mapping, Sequence
+from itertools import islice
 
 import numpy as np
 
@@ -28,6 +29,8 @@ class Catalogue:
     array([1, 2], dtype=int32)
     >>> catalogue.live()[:3], catalogue.matching({"category": "drinks"})
     (array([1, 1, 0], dtype=uint8), array([1], dtype=int32))
+    >>> catalogue.describe([Item(item_id="pot")]), catalogue.newest(5)
+    (array([3], dtype=int32), array([3, 1], dtype=int32))
     """
 
     def __init__(self, items: Interner) -> None:
@@ -88,6 +91,12 @@ class Catalogue:
         """
         sets = [self._index.get((k, v), set()) for k, v in filters.items()]
         return np.array(sorted(set.intersection(*sets)) if sets else [], np.int32)
+
+    def newest(self, length: int) -> Int32:
+        """At most so many items that may be listed, those described last first."""
+        live = self.live()
+        listed = (slot for slot in reversed(self._known) if live[slot])
+        return np.fromiter(islice(listed, length), np.int32)
 
     def described(self) -> Mapping[int, Item]:
         """All items by universe slot."""

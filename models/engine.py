@@ -6,9 +6,9 @@ from dataclasses import replace
 from typing import Any, Self
 
 import numpy as np
-import numpy.typing as npt
 
 from models import lending
+from models.allowed import allowed, most_popular
 from models.bandit.click import ClickPosterior
 from models.bandit.purchase import PurchasePosterior
 from models.bandit.thompson import Thompson
@@ -30,12 +30,24 @@ from models.fusion.head import Head
 from models.fusion.scoreboard import Scoreboard
 from models.fusion.scored import ScoredLists
 from models.interning import Interner
-from models.ladder import FULL, GIVEN, GLOBAL, SAFE, SEGMENT, Way, known, plain, popular_lists, way_of
+from models.ladder import (
+    FULL,
+    GIVEN,
+    GLOBAL,
+    SAFE,
+    SEGMENT,
+    Way,
+    known,
+    opening,
+    plain,
+    popular_lists,
+    way_of,
+)
 from models.policy.decide import Stamp, decide
 from models.policy.rules import Shelf
 from models.policy.safe import SafePopularity, safe_lists
 from models.policy.view import PolicyState, PolicyView
-from models.probing import ProbeBudget, with_probes
+from models.probing import ProbeBudget, fair, with_probes
 from models.related import by_factors, check_length, neighbours, only_had, trends, unknown
 from models.requests import Batch, ListRequest, contexts_of
 from models.scoring import Bool, Scorer
@@ -167,7 +179,7 @@ class Engine:
             block,
             self.items,
             self.scorer.probe(opinions, slots),
-            keep=(weight > 0) & _fair(contexts, slots, exclude),
+            keep=(weight > 0) & fair(contexts, slots, exclude),
             identity=(slots, contexts.user, contexts.now, rows.offset[at], weight, rows.arm[at]),
             names=(self.fusion.feature_names, self.fusion.columns),
         )
@@ -276,7 +288,7 @@ class Engine:
         if self.content.without_vectors:
             stamp = replace(stamp, rung=Rung.NO_VECTORS, cause=Cause.VECTORS)
         reasons = Reasons(contexts, scored, self.transitions, self.scorer.maps)
-        return decide(
+        decisions = decide(
             view,
             requests,
             scored,
@@ -287,6 +299,8 @@ class Engine:
             because=reasons if explain else None,
             arms=arms,
         )
+        lower = replace(stamp, rung=Rung.GLOBAL, cause=Cause.OPENING)
+        return self._redrawn(decisions, view, batch, lower, self._opening(requests, pool))
 
     def _draw_segment(
         self,
@@ -303,10 +317,21 @@ class Engine:
         decisions = decide(
             plain(view), requests, scored, items=self.items, stamp=stamp, shelf=self._shelf(), arms=arms
         )
-        short = [n for n, d in enumerate(decisions) if len(d.recommendation.items) < requests[n].k]
-        if short:
-            lower = replace(stamp, rung=Rung.GLOBAL)
-            made = self._draw(view, GLOBAL, batch.some(short), lower, popular, explain=False)
+        return self._redrawn(decisions, view, batch, replace(stamp, rung=Rung.GLOBAL), popular)
+
+    def _redrawn(
+        self,
+        decisions: list[Decision],
+        view: PolicyView,
+        batch: Batch,
+        stamp: Stamp,
+        popular: tuple[Int32, Float64] | None,
+    ) -> list[Decision]:
+        """The lists that came out short and name no candidates, drawn from what is popular instead."""
+        sizes = [len(d.recommendation.items) for d in decisions]
+        short = [n for n, r in enumerate(batch.requests) if sizes[n] < r.k and not r.restricted]
+        if short and popular is not None:
+            made = self._draw(view, GLOBAL, batch.some(short), stamp, popular, explain=False)
             for n, decision in zip(short, made, strict=True):
                 decisions[n] = decision
         return decisions
@@ -334,6 +359,16 @@ class Engine:
         if int(listed.sum()) < k:
             return None
         return slots[listed], utility[listed]
+
+    def _opening(self, requests: Sequence[ListRequest], length: int) -> tuple[Int32, Float64] | None:
+        """Candidates of a shop that opens: what was met so far, then the newest of the catalogue.
+
+        None when more items were met than a list holds, or the catalogue adds none to them.
+        """
+        met = self.scorer.maps.item_of[1 : len(self.log.items)]
+        if len(met) >= max((r.k for r in requests), default=0):
+            return None
+        return opening(self.catalogue, met, self.safe.utility(self.scorer.maps.fold_of[met]), length)
 
     def popular(self, *, now: int, length: int = 200) -> PopularLists:
         """What is popular with everybody and in each segment: for who must do without an engine."""
@@ -548,12 +583,8 @@ class Engine:
             if not request.restricted and free is not None:
                 lists.append(free.item[free.start[u] : free.start[u + 1]])
                 continue
-            slots = self._wanted(request)
-            slots = slots[self.catalogue.live()[slots] == 1]  # events may have brought items meanwhile
-            if exclude[u]:
-                seen = contexts.seen_slot[contexts.seen_start[u] : contexts.seen_start[u + 1]]
-                slots = slots[~np.isin(slots, seen)]
-            lists.append(slots)
+            a, b = contexts.seen_start[u : u + 2] if exclude[u] else (0, 0)
+            lists.append(allowed(request, self.catalogue, contexts.seen_slot[a:b]))
         start = np.concatenate([[0], np.cumsum([len(x) for x in lists])]).astype(np.int32)
         return Union(start, np.concatenate(lists).astype(np.int32), np.zeros(start[-1], np.float32))
 
@@ -563,34 +594,5 @@ class Engine:
         assert only is not None  # noqa: S101  every request here is restricted
         self.scorer.maps.reserve(len(self.log.items), len(self.items))
         utility = self.safe.utility(self.scorer.maps.fold_of[only.item])
-        chosen = [
-            only.start[n] + np.argsort(-utility[only.start[n] : only.start[n + 1]], kind="stable")[:length]
-            for n in range(len(requests))
-        ]
-        rows = np.concatenate(chosen).astype(np.int64)
-        parts = np.zeros((len(rows), len(self.fusion.part_names)))
-        parts[:, self.fusion.part_names.index(self.popularity.name)] = utility[rows]
-        start = np.concatenate([[0], np.cumsum([len(mine) for mine in chosen])]).astype(np.int32)
-        return ScoredLists(
-            start, only.item[rows], utility[rows], parts, self.fusion.part_names, utility[rows], fused=False
-        )
-
-    def _wanted(self, request: ListRequest) -> Int32:
-        """Known items that a request allows."""
-        slots: npt.NDArray[Any] | None = None
-        if request.candidates is not None:
-            found = self.items.lookup_many(request.candidates)
-            slots = np.unique(found[found > 0])
-        if request.filters:
-            matching = self.catalogue.matching(request.filters)
-            slots = matching if slots is None else np.intersect1d(slots, matching)
-        return np.zeros(0, np.int32) if slots is None else slots.astype(np.int32)
-
-
-def _fair(contexts: Contexts, items: Int32, exclude: Bool) -> Bool:
-    """Probes of items that the list could have held: where own items are excluded, not those."""
-    fair = items > 0
-    for u in np.flatnonzero(fair & exclude):
-        seen = contexts.seen_slot[contexts.seen_start[u] : contexts.seen_start[u + 1]]
-        fair[u] = not (seen == items[u]).any()
-    return fair
+        column = self.fusion.part_names.index(self.popularity.name)
+        return most_popular(only, utility, length, self.fusion.part_names, column)

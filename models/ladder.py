@@ -10,6 +10,7 @@ from typing import NamedTuple
 import msgspec
 import numpy as np
 
+from models.catalogue import Catalogue
 from models.components.popularity import COLUMNS, Popularity
 from models.interning import Interner
 from models.policy.safe import SafePopularity
@@ -63,6 +64,29 @@ def way_of(rung: Rung, arm: Arm, *, safe: bool, restricted: bool) -> Way:
 def plain(view: PolicyView) -> PolicyView:
     """The same policy without what costs time and needs vectors or posteriors: variety and Thompson draws."""
     return replace(view, settings=msgspec.structs.replace(view.settings, variety=0.0, thompson=0.0))
+
+
+def opening(catalogue: Catalogue, met: Int32, utility: Float64, length: int) -> tuple[Int32, Float64] | None:
+    """Candidates of a shop that opens: what was met so far, best first, then the newest of the catalogue.
+
+    Parameters
+    ----------
+    met, utility
+        Universe slots of the items that events named, and how popular they are, shape (m,).
+    length
+        Of the newest, at most so many.
+
+    Returns
+    -------
+    Universe slots and their utility, that of the newest 0 as of all that nobody has touched; None where
+    the catalogue knows no others.
+    """
+    newest = catalogue.newest(length)
+    newest = newest[~np.isin(newest, met)]
+    order = np.argsort(-utility, kind="stable")
+    order = order[catalogue.live()[met[order]] == 1]
+    slots = np.concatenate([met[order], newest])
+    return (slots, np.concatenate([utility[order], np.zeros(len(newest))])) if len(newest) else None
 
 
 def popular_lists(

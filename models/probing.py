@@ -8,6 +8,7 @@ import numpy as np
 import numpy.typing as npt
 
 from models.components.base import mix
+from models.contexts import Contexts
 from models.fold import take
 from models.fusion.fusion import SAMPLED
 from models.interning import Interner
@@ -53,6 +54,15 @@ class ProbeBudget:
         out = np.zeros(len(events), np.uint8)
         self.tokens, self.last = _spend(wanted, broker_ts, self.per_second, self.tokens, self.last, out)
         return out
+
+
+def fair(contexts: Contexts, items: Int32, exclude: Bool) -> Bool:
+    """Probes of items that the list could have held: where own items are excluded, not those."""
+    fair = items > 0
+    for u in np.flatnonzero(fair & exclude):
+        seen = contexts.seen_slot[contexts.seen_start[u] : contexts.seen_start[u + 1]]
+        fair[u] = not (seen == items[u]).any()
+    return fair
 
 
 @kernel

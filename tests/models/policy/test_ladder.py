@@ -7,10 +7,12 @@ import pytest
 from models.engine import Engine
 from models.policy.propensity import recompute
 from models.requests import ListRequest
+from schemas.catalogue import Item
 from schemas.embeddings import Embedding
 from schemas.events import Click
 from schemas.ladder import EXPLANATIONS, WORDS, Cause, Rung
 from schemas.popular import SEGMENTS, decode_popular, encode_popular
+from schemas.settings import PolicySettings
 from tests.models.policy.test_recommend import ITEMS, NOW, ask, engine, trained
 
 
@@ -181,6 +183,39 @@ def test_nothing_known_is_said(learned: bytes) -> None:
     for rung in (Rung.FULL, Rung.SEGMENT, Rung.GLOBAL):
         (decision,) = bare.recommend([ListRequest(bare.open_shard(0), "u", 3)], now=NOW, seed=1, rung=rung)
         assert (decision.recommendation.rung, decision.recommendation.cause) == ("nothing", "no-item")
+
+
+@pytest.mark.parametrize("rung", [Rung.FULL, Rung.SEGMENT, Rung.GLOBAL])
+def test_a_shop_that_opens_lists_its_newest(rung: Rung) -> None:
+    """Before anything is learned: the catalogue by lot, but for what is sold out and what was had."""
+    bare = engine()
+    bare.describe([Item(item_id=f"new-{n}", stock=n % 5) for n in range(200)])
+    shard = bare.open_shard(0)
+    had = Click(event_id="c", user_id="u0", ts=NOW, item_id="new-199")
+    bare.apply(shard, [had], np.arange(1), broker_ts=np.full(1, NOW))
+    lists = bare.recommend([ListRequest(shard, f"u{n}", 8) for n in range(300)], now=NOW, seed=5, rung=rung)
+    exact(lists)
+    assert marks([d.recommendation for d in lists]) == {("global-popular", "opening")}
+    listed = [{i.item_id for i in d.recommendation.items} for d in lists]
+    assert {len(items) for items in listed} == {8}
+    assert "new-199" not in listed[0]
+    newest = [n for n in reversed(range(200)) if n % 5][: PolicySettings().pool]
+    assert set.union(*listed) == {f"new-{n}" for n in newest}
+
+
+def test_what_a_shop_that_opens_has_learned_comes_first() -> None:
+    """Two items that people took, then what nobody has touched; none of it where two are enough."""
+    bare = engine()
+    shard = bare.open_shard(0)
+    past = [Click(event_id=f"p{n}", user_id=f"x{n}", ts=NOW, item_id=f"i{n % 2}") for n in range(60)]
+    bare.learn(bare.observe(shard, past, np.arange(60), broker_ts=np.full(60, NOW)))
+    treated, held = draw(bare, Rung.FULL, Cause.LEARNER, n=200)
+    assert marks(treated) == marks(held) == {("global-popular", "opening")}
+    assert all({"i0", "i1"} <= {i.item_id for i in one.items} for one in treated[:20])
+    requests = [ListRequest(shard, "u", 2, "t")]
+    (whole,) = bare.recommend(requests, now=NOW, seed=1)
+    assert whole.recommendation.rung == "full"
+    assert {i.item_id for i in whole.recommendation.items} == {"i0", "i1"}
 
 
 def test_lists_without_explanations_say_so_and_are_the_same(warm: Engine) -> None:
