@@ -26,8 +26,9 @@ from schemas.topics import Topic, topic_name
 from streams.connection import consumer_options
 from streams.kafka import connect
 from streams.provision import provision
+from streams.tasks import closed
 
-FIRST_LIST_SECONDS = 120.0
+FIRST_LIST_SECONDS = 300.0
 """From compiled kernels on; a machine at rest needs a few."""
 
 DEMO_HOLDOUT = 0.2
@@ -146,7 +147,7 @@ class Demo:
         """Wait until the stream has compiled its kernels: seconds, but the first time minutes."""
         told = False
         while not stop.is_set():
-            self._needed()
+            self._revived(say)
             checks = await asyncio.to_thread(checks_of, self.settings.api.host, port)
             if checks.get("kernels") == "ok":
                 return
@@ -187,10 +188,14 @@ class Demo:
             if role in gone:
                 raise UnavailableError(f"{role} {gone[role]} (see {self.children.log(role)})")
 
-    def _check(self, say: Say) -> None:
+    def _revived(self, say: Say) -> None:
+        """Start again what its watchdog has ended, and raise for what is needed and gone."""
         for role, why in self.children.revive().items():
             say(f"{role} started again: {why}")
         self._needed()
+
+    def _check(self, say: Say) -> None:
+        self._revived(say)
         for role, why in self.children.ended().items():
             if role not in self.ended:
                 say(f"{role} {why}")
@@ -238,7 +243,7 @@ async def read_reports(settings: Settings) -> list[CausalReport]:
                         found.append(msgspec.json.decode(record.value or b"", type=CausalReport))
         return found
     finally:
-        await consumer.stop()
+        await closed(consumer.stop())
 
 
 def _log(directory: Path, role: str) -> Path:

@@ -5,7 +5,6 @@ import faulthandler
 import gc
 import os
 import threading
-from collections.abc import Iterator
 from typing import Any
 
 from deploy.watchdog import STATUS, STDERR
@@ -23,20 +22,34 @@ def leave_within(seconds: float) -> None:
 
 def _leave(seconds: float) -> None:
     """Nothing is flushed or closed: that is what did not come to an end."""
-    waiting = "".join(f"  {_place_of(task)}\n" for task in _tasks())
-    said = f"error: told to end {seconds:.0f} s ago and still here; tasks wait here:\n{waiting}and threads:\n"
-    os.write(STDERR, said.encode())
-    faulthandler.dump_traceback(file=STDERR, all_threads=True)
-    os._exit(STATUS)
+    try:
+        said = f"error: told to end {seconds:.0f} s ago and still here; tasks wait here:\n"
+        os.write(STDERR, said.encode())
+        os.write(STDERR, "".join(f"  {_place_of(task)}\n" for task in _tasks()).encode())
+        os.write(STDERR, b"and threads:\n")
+        faulthandler.dump_traceback(file=STDERR, all_threads=True)
+    finally:  # whatever went wrong in telling
+        os._exit(STATUS)
 
 
-def _tasks() -> "Iterator[asyncio.Task[Any]]":
+def _tasks() -> "list[asyncio.Task[Any]]":
     """Of every loop: a Kafka client has one in a thread of its own."""
-    return (one for one in gc.get_objects() if isinstance(one, asyncio.Task) and not one.done())
+    gc.unfreeze()  # what was frozen when the process had started is not among the objects
+    # By type: to ask a weak proxy for its class raises when its object is gone.
+    return [one for one in gc.get_objects() if issubclass(type(one), asyncio.Task) and not one.done()]
 
 
 def _place_of(task: "asyncio.Task[Any]") -> str:
-    """Its name, its coroutine, and the line where that one waits."""
-    frames = task.get_stack()
-    where = f"{frames[-1].f_code.co_filename}:{frames[-1].f_lineno}" if frames else "nowhere"
-    return f"{task.get_name()} {getattr(task.get_coro(), '__qualname__', '')} {where}"
+    """Its name, its coroutine, and the lines where that and all that it awaits stand."""
+    coro: Any = task.get_coro()
+    name, lines = getattr(coro, "__qualname__", ""), []
+    while coro is not None:
+        if frame := _first(coro, "cr_frame", "ag_frame", "gi_frame"):
+            lines.append(f"{frame.f_code.co_filename}:{frame.f_lineno}")
+        coro = _first(coro, "cr_await", "ag_await", "gi_yieldfrom")
+    return f"{task.get_name()} {name} {' > '.join(lines) or 'nowhere'}"
+
+
+def _first(one: Any, *names: str) -> Any:
+    """The first of these attributes that is there, of a coroutine, an asynchronous or a plain generator."""
+    return next((found for name in names if (found := getattr(one, name, None)) is not None), None)

@@ -21,6 +21,7 @@ from schemas.settings import KafkaSettings
 from schemas.topics import Topic, topic_name
 from streams.connection import client_options
 from streams.kafka import connect
+from streams.tasks import closed
 
 Unit = Literal["auto", "s", "ms", "us", "iso"]
 Kind = Literal["click", "purchase", "impression", "rating"]
@@ -225,7 +226,7 @@ async def send(
                 await asyncio.sleep(0)
         await producer.flush()
     finally:
-        await producer.stop()
+        await closed(producer.stop())
     return Sent(sum(counts.values()), round(time.monotonic() - started, 3), counts, first, last)
 
 

@@ -44,7 +44,7 @@ from streams.ports import EngineLike
 from streams.shared import SharedModels
 from streams.signals import SignalsTail, SignalsWriter
 from streams.stall import CHECKPOINTS, Place, Stalls
-from streams.tasks import Tasks, unless
+from streams.tasks import Tasks, closed, unless
 from streams.transport import BatchApp, BatchSchema
 from streams.triggers import TriggerQueue
 from streams.users import Users
@@ -271,7 +271,7 @@ class Runtime:
         self.pace.close()
         for writer in self.writers:
             await writer.stop()
-        await self.producer.stop()
+        await closed(self.producer.stop())
 
 
 class StreamApp(BatchApp):

@@ -28,6 +28,7 @@ from streams.kafka import connect, idempotent_producer
 from streams.learner import Snapshots
 from streams.partitions import partitions_soon
 from streams.signals import Located, SignalsTail, SignalsWriter
+from streams.tasks import closed
 from streams.writer import LogWriter, Outgoing
 
 
@@ -186,7 +187,7 @@ class Auditor:
                         return
         finally:
             await out.stop()
-            await producer.stop()
+            await closed(producer.stop())
 
     def _restore(self) -> None:
         self._next, refused = self._snapshots.newest(self._books)

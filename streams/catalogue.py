@@ -15,6 +15,7 @@ from streams.kafka import connect, connection
 from streams.learner import Turn
 from streams.pace import Pace
 from streams.ports import EngineLike
+from streams.tasks import closed
 from streams.transport import Record
 
 T = TypeVar("T")
@@ -79,7 +80,7 @@ class Catalogue:
                 self._pause(consumer, vectors)
                 await asyncio.sleep(0)
         finally:
-            await consumer.stop()
+            await closed(consumer.stop())
 
     def _pause(self, consumer: Any, vectors: TopicPartition) -> None:
         """Leave new vectors where they are while there is no time for them; what was there first is read."""

@@ -31,7 +31,7 @@ from streams.deadletters import DeadLetter, DeadLetters
 from streams.items import read_item
 from streams.kafka import connect, idempotent_producer
 from streams.partitions import partitions_soon
-from streams.tasks import unless
+from streams.tasks import closed, end, unless
 from streams.writer import LogWriter, Outgoing
 from workers.encoder.cache import MemoryCache
 from workers.encoder.pool import EncoderPool, Vector
@@ -167,8 +167,10 @@ class EncodeStage:
                 if await unless(stop, connect(consumer)):
                     await _together(self._read(consumer, stop), self._publish(consumer, out))
         finally:
-            await consumer.stop()
-            await producer.stop()
+            try:
+                await closed(consumer.stop())
+            finally:
+                await closed(producer.stop())
 
     def _group_options(self) -> dict[str, Any]:
         session = int(1000 * self._kafka.session_seconds)
@@ -335,6 +337,4 @@ async def _together(*works: Any) -> None:
     try:
         await asyncio.gather(*tasks)
     finally:
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
+        await end(*tasks)

@@ -24,6 +24,7 @@ from schemas.topics import Topic
 from streams.kafka import admin, connect, connection, idempotent_producer, insist, read_range, reader
 from streams.layout import LAYOUT, Layout, read_layout, refuse_former, refuse_unfinished
 from streams.state_store import number_of
+from streams.tasks import closed
 from streams.transport import mark_of
 
 log = logging.getLogger(__name__)
@@ -272,7 +273,7 @@ async def commit(settings: Settings, offsets: dict[Any, Any], *, unless_there: b
         else:
             return
         finally:
-            await consumer.stop()
+            await closed(consumer.stop())
         await asyncio.sleep(0.5)
 
 

@@ -21,6 +21,7 @@ from aiokafka.protocol.commit import OffsetFetchRequest
 from schemas.errors import UnavailableError
 from schemas.settings import KafkaSettings
 from streams.connection import client_options
+from streams.tasks import begun, closed
 
 T = TypeVar("T")
 
@@ -86,7 +87,7 @@ async def reader(
     try:
         yield consumer
     finally:
-        await consumer.stop()
+        await closed(consumer.stop())
 
 
 @asynccontextmanager
@@ -94,17 +95,20 @@ async def admin(kafka: KafkaSettings) -> AsyncIterator[Any]:
     """An admin client."""
     client = AIOKafkaAdminClient(**connection(kafka))
     try:
-        await client.start()
+        await begun(client.start())
     except KafkaError as error:
-        await client.close()
+        await closed(client.close())
         raise UnavailableError(
             f"kafka.bootstrap: {kafka.bootstrap}: no broker answers ({error!r})"
         ) from error
+    except BaseException:  # cancelled: its sockets must not outlive it
+        await closed(client.close())
+        raise
     client._send_request = _telling(client._send_request)  # noqa: SLF001  as for consumers
     try:
         yield client
     finally:
-        await client.close()
+        await closed(client.close())
 
 
 async def insist(ask: Callable[[], Awaitable[T]], *, seconds: float = 20.0) -> T:
@@ -182,12 +186,12 @@ def tell_moved(coordinator: Any) -> None:
 async def connect(client: Any) -> None:
     """Start a client, or leave nothing of it behind; an unreachable broker is named."""
     try:
-        await client.start()
+        await begun(client.start())
     except KafkaError as error:
-        await client.stop()
+        await closed(client.stop())
         raise UnavailableError(f"no broker answers ({error!r})") from error
     except BaseException:  # cancelled: its sockets must not outlive it
-        await client.stop()
+        await closed(client.stop())
         raise
 
 

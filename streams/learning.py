@@ -17,6 +17,7 @@ from streams.ports import EngineLike
 from streams.publisher import Publisher
 from streams.signals import SignalsTail
 from streams.stall import Place, Stalls
+from streams.tasks import end
 
 ALONE_MS = 1000.0
 """A slice where no list waits: every cut of a block costs."""
@@ -108,9 +109,7 @@ async def _until(stop: asyncio.Event, *works: Coroutine[Any, Any, None]) -> None
         await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
     finally:
         ended = [task for task in tasks if task.done()]
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
+        await end(*tasks)
     for task in ended:
         task.result()
 

@@ -221,6 +221,8 @@ class Partition:
             lambda: scan(tools.settings, self.number, restored.checkpoint, self._trigger)
         )
         await self._load(restored)
+        if not self.owned():  # released meanwhile: what follows is its next owner's
+            return
         self._undecided = [t for t in self._scan.undecided if t.offset <= self._applied]
         self._candidates = {t.offset: t for t in self._scan.undecided if t.offset > self._applied}
         self._open = {t.trigger_id: t.offset for t in self._undecided}

@@ -13,6 +13,7 @@ from schemas.settings import KafkaSettings
 from schemas.signals import SignalBlock, decode_block, encode_block
 from schemas.topics import Topic, topic_name
 from streams.kafka import connect, connection
+from streams.tasks import closed
 from streams.writer import LogWriter, Outgoing
 
 RECORDS_AT_ONCE = 50
@@ -107,7 +108,7 @@ class SignalsTail:
                 yield [Located(r.offset, r.value or b"") for r in got.get(self._tp, [])]
                 await asyncio.sleep(0)
         finally:
-            await consumer.stop()
+            await closed(consumer.stop())
 
     async def _seek(self, consumer: Any) -> None:
         consumer.assign([self._tp])

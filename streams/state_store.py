@@ -21,6 +21,7 @@ from schemas.errors import CorruptBlockError, FencedError, IncarnationError, Una
 from schemas.settings import KafkaSettings
 from schemas.topics import Topic
 from streams.kafka import connect, read_range, reader, transactional_producer
+from streams.tasks import closed
 from streams.writer import LogWriter, Outgoing
 
 log = logging.getLogger(__name__)
@@ -161,10 +162,10 @@ class FencedStore:
     async def stop(self) -> None:
         """Close the producer; an open transaction is aborted by the next owner."""
         try:
-            await self._producer.stop()
+            await closed(self._producer.stop())
         except (ProducerFenced, InvalidProducerEpoch):  # a write was on its way, and this is its end
             self._tell_refused()
-            await self._producer.client.close()  # its stop() comes to that only without an error
+            await closed(self._producer.client.close())  # its stop() comes to that only without an error
 
     def _tell_refused(self) -> None:
         """Once: closing the client comes upon it again."""

@@ -13,6 +13,7 @@ from schemas.topics import Topic
 from streams.connection import consumer_options
 from streams.kafka import connect
 from streams.partitions import partitions_of
+from streams.tasks import closed
 
 WINDOWS = (1_000, 20_000, 2**62)
 """How many records of each partition are looked at, from the end; the next window only if none had it."""
@@ -46,7 +47,7 @@ async def latest_list(kafka: KafkaSettings, user_id: str, surface: str = "home")
     except (KafkaError, OSError) as error:
         raise UnavailableError(f"kafka.bootstrap: {kafka.bootstrap}: {error!r}") from error
     finally:
-        await consumer.stop()
+        await closed(consumer.stop())
 
 
 async def _search(consumer: Any, partitions: list[TopicPartition], who: _Who) -> Recommendation | None:

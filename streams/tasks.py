@@ -1,10 +1,16 @@
 """Background tasks whose failure fells the worker: nothing dies unnoticed."""
 
 import asyncio
-from collections.abc import Callable, Coroutine
+import logging
+from collections.abc import Awaitable, Callable, Coroutine
 from typing import Any
 
 from schemas.errors import UnavailableError
+
+log = logging.getLogger(__name__)
+
+AGAIN_SECONDS = 25.0
+"""Longer than what ends well takes to close its clients, and shorter than the grace of an orchestrator."""
 
 
 class Tasks:
@@ -42,10 +48,7 @@ class Tasks:
 
     async def cancel(self) -> None:
         """End all tasks and wait for their ends."""
-        tasks = list(self._tasks)
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
+        await end(*self._tasks)
 
     def _done(self, task: "asyncio.Task[None]") -> None:
         self._tasks.discard(task)
@@ -76,7 +79,48 @@ async def unless(stop: asyncio.Event, work: Coroutine[Any, Any, object]) -> bool
             working.result()
             return True
     finally:
-        for task in (working, stopping):
-            task.cancel()
-        await asyncio.gather(working, stopping, return_exceptions=True)
+        await end(working, stopping)
     return False
+
+
+async def end(*tasks: "asyncio.Future[Any]") -> None:
+    """Cancel these and return when all have ended; who goes on nevertheless is told again, and named."""
+    left = {task for task in tasks if not task.done()}
+    while left:
+        for task in left:
+            task.cancel()
+        _, left = await asyncio.wait(left, timeout=AGAIN_SECONDS)
+        if left:
+            log.warning("told to end %.0f s ago, and told again: %s", AGAIN_SECONDS, [*map(repr, left)])
+    await asyncio.gather(*tasks, return_exceptions=True)
+
+
+async def begun(start: Coroutine[Any, Any, object]) -> None:
+    """Await the start of a client; told to end meanwhile, it has a second to come to what can be closed.
+
+    ``AIOKafkaClient.bootstrap`` (0.14.0) holds its first connection where nobody can reach it: cancelled
+    there, it leaves the socket open.
+    """
+    starting = asyncio.ensure_future(start)
+    try:
+        await asyncio.shield(starting)
+    except asyncio.CancelledError:
+        await asyncio.wait([starting], timeout=1.0)
+        await end(starting)
+        raise
+
+
+async def closed(closing: Awaitable[object]) -> None:
+    """Await the end of a client; to be cancelled meanwhile counts.
+
+    Raises
+    ------
+    asyncio.CancelledError
+        The task was told to end.  ``AIOKafkaClient.close`` (0.14.0) awaits a task that it has cancelled and
+        takes our own cancellation for that one's: a loop around it would go on for ever.
+    """
+    task = asyncio.current_task()
+    before = task.cancelling() if task else 0
+    await closing
+    if task and task.cancelling() > before:
+        raise asyncio.CancelledError

@@ -28,7 +28,7 @@ from schemas.topics import Topic, topic_name
 from streams.connection import consumer_options
 from streams.kafka import connect as connect_consumer
 from streams.partitions import partitions_of
-from streams.tasks import unless
+from streams.tasks import closed, unless
 
 Offsets = dict[int, int]
 
@@ -151,7 +151,7 @@ class RedisView:
                     self._observer.redis_failed(self._why)
                     await _pause(stop)
         finally:
-            await consumer.stop()
+            await closed(consumer.stop())
             await self._redis.aclose()
 
     async def _assign(self, consumer: Any, stop: asyncio.Event) -> None:

@@ -47,6 +47,24 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
             item.add_marker(pytest.mark.flaky(reruns=1, rerun_except=["VerdictError"]))
 
 
+TIME = pytest.StashKey[object]()
+"""How pytest-timeout was told to limit a test."""
+
+
+@pytest.hookimpl(tryfirst=True, optionalhook=True)
+def pytest_timeout_set_timer(item: pytest.Item, settings: object) -> None:
+    """Remember the limit."""
+    item.stash[TIME] = settings
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    """A second try has a time of its own: the timer is set once for both, and rings once."""
+    if getattr(item, "execution_count", 1) > 1 and TIME in item.stash:
+        item.ihook.pytest_timeout_cancel_timer(item=item)
+        item.ihook.pytest_timeout_set_timer(item=item, settings=item.stash[TIME])
+
+
 @pytest.fixture(scope="session")
 def short(request: pytest.FixtureRequest) -> bool:
     """Whether the short form was asked for."""
@@ -149,6 +167,10 @@ def wait_for_port(port: int, tries: int = 200) -> None:
     pytest.fail(f"nothing listens on port {port} after {tries * 0.05:.0f} s")
 
 
+SET_AT_IMPORT = ("KMP_DUPLICATE_LIB_OK", "KMP_INIT_AT_FORK")
+"""Variables that a library of compiled code sets for good when it is loaded first."""
+
+
 @pytest.fixture(autouse=True)
 def _no_leaks() -> Iterator[None]:
     """Fail a test that leaves environment variables changed or threads alive."""
@@ -156,13 +178,13 @@ def _no_leaks() -> Iterator[None]:
     threads = set(threading.enumerate())
     yield
     changed = {k for k in before.keys() | os.environ.keys() if before.get(k) != os.environ.get(k)}
-    changed -= {"PYTEST_CURRENT_TEST"}
+    changed -= {"PYTEST_CURRENT_TEST", *SET_AT_IMPORT}
     assert not changed, f"the test changed environment variables: {sorted(changed)}"
     left = [
         t for t in set(threading.enumerate()) - threads if t.is_alive() and not t.daemon and not _pooled(t)
     ]
     for thread in left:
-        thread.join(2.0)
+        thread.join(30.0)
     assert not [t for t in left if t.is_alive()], f"the test left threads alive: {left}"
 
 

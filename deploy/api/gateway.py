@@ -21,6 +21,7 @@ from schemas.settings import KafkaSettings
 from schemas.topics import Topic
 from streams.kafka import idempotent_producer
 from streams.layout import refuse_former
+from streams.tasks import begun, closed
 
 log = logging.getLogger(__name__)
 
@@ -68,7 +69,7 @@ class Gateway:
             producer = idempotent_producer(self._settings)
             try:
                 await refuse_former(self._settings)
-                await producer.start()
+                await begun(producer.start())
                 self._producer, self._trouble = producer, None
                 while True:
                     await asyncio.sleep(PROBE_SECONDS)
@@ -175,6 +176,6 @@ async def _stop(producer: Any) -> None:
     """Flush and close in bounded time; who sent what is given up here was told 503."""
     try:
         async with asyncio.timeout(STOP_SECONDS):
-            await producer.stop()
+            await closed(producer.stop())
     except TimeoutError:
         log.warning("the broker is away: unacknowledged events are given up")

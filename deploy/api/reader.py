@@ -14,6 +14,7 @@ from schemas.settings import KafkaSettings
 from schemas.topics import Topic
 from streams.connection import consumer_options
 from streams.kafka import admin
+from streams.tasks import begun, closed
 
 log = logging.getLogger(__name__)
 
@@ -60,13 +61,13 @@ class LiveReader:
         while True:
             consumer = AIOKafkaConsumer(**consumer_options(self._settings))
             try:
-                await consumer.start()
+                await begun(consumer.start())
                 await self._follow(consumer)
             except (KafkaError, OSError, UnavailableError) as error:
                 self._trouble = f"broker: {error!r}"
                 log.warning("the live view lost the broker and tries again: %r", error)
             finally:
-                await consumer.stop()
+                await closed(consumer.stop())
             await asyncio.sleep(RETRY_SECONDS)
 
     async def _follow(self, consumer: AIOKafkaConsumer) -> None:

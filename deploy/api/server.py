@@ -22,6 +22,7 @@ from deploy.metrics import Metrics
 from deploy.watchdog import watched
 from schemas.errors import UnavailableError
 from schemas.settings import Settings
+from streams.tasks import end
 
 
 def now_ms() -> int:
@@ -81,9 +82,7 @@ async def serve(
     finally:
         stop.set()
         await asyncio.wait([work[-1]])
-        for task in work[:-1]:
-            task.cancel()
-        await asyncio.gather(*work, return_exceptions=True)
+        await end(*work)
         if stored is not None:
             await stored.close()
 

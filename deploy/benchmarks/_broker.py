@@ -16,6 +16,7 @@ from typing_extensions import override  # an aiokafka requirement; typing has it
 
 from deploy.benchmarks.base import BenchArgs, Option
 from models.engine import Engine
+from schemas.errors import UnavailableError
 from schemas.events import Event
 from schemas.settings import KafkaSettings, LearnerSettings, ListSettings, Settings, UserSettings
 from schemas.topics import Topic
@@ -117,10 +118,24 @@ async def preload(settings: Settings, topic: Topic, records: list[Outgoing]) -> 
         await writer.stop()
 
 
+def refuse_ended(serving: "asyncio.Task[None]") -> None:
+    """Raise what a worker of ours ended with, if it has ended: whoever waits for it would wait for ever.
+
+    Raises
+    ------
+    UnavailableError
+        It ended without an error.
+    """
+    if serving.done():
+        serving.result()
+        raise UnavailableError("the worker of the benchmark has ended by itself")
+
+
 class Counting(NullObserver):
     """Counts events and says when enough are done."""
 
     def __init__(self) -> None:
+        self._serving: asyncio.Task[None] | None = None
         self.read = self.applied = self.dead = 0
         self.began = 0.0
         self._changed = asyncio.Event()
@@ -137,9 +152,16 @@ class Counting(NullObserver):
         self.applied += events
         self._changed.set()
 
+    def watch(self, serving: "asyncio.Task[None]") -> None:
+        """Whoever waits is told when this worker fails."""
+        self._serving = serving
+        serving.add_done_callback(lambda _: self._changed.set())
+
     async def until(self, *, read: int = 0, applied: int = 0) -> None:
         """Wait for so many."""
         while self.read < read or self.applied < applied:
+            if self._serving is not None:
+                refuse_ended(self._serving)
             self._changed.clear()
             await self._changed.wait()
 
@@ -150,6 +172,7 @@ async def worker(settings: Settings, observer: Counting, roles: frozenset[Role])
     app = create_app(settings, Engine.of(settings), observer=observer, roles=roles)
     stop = asyncio.Event()
     task = asyncio.create_task(serve(app, stop))
+    observer.watch(task)
     try:
         yield app
     finally:

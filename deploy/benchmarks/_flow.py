@@ -2,6 +2,7 @@
 
 import asyncio
 import os
+import subprocess
 import sys
 import tempfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -19,6 +20,7 @@ from prometheus_client.parser import text_string_to_metric_families
 from deploy.benchmarks.base import BenchArgs
 from deploy.process import free_port, spawn, stop
 from deploy.supervisor import to_toml
+from schemas.errors import UnavailableError
 from schemas.settings import Settings
 from schemas.topics import Topic, topic_name
 from streams.connection import consumer_options
@@ -26,8 +28,9 @@ from streams.kafka import idempotent_producer
 from streams.provision import provision
 
 HISTOGRAM = "streamwise_event_to_recommendation_seconds"
+SHED, REPLACED = "streamwise_shed_triggers_total", "superseded"
 TAIL_SECONDS = 10.0
-"""How long the last lists may take."""
+"""How long the last lists may take, where nothing else is said."""
 SETTLED = 1.0
 """Seconds at the start of a window that do not count: clients connect."""
 TICK = 0.002
@@ -70,6 +73,17 @@ class Flow(NamedTuple):
             lost += self.user[cause] not in answered
         return lost
 
+    def left_out(self) -> int:
+        """People whose newest event no list answers: whoever has lost one has lost that one.
+
+        Examples
+        --------
+        >>> Flow({"first": 0.0, "second": 1.0}, {"first": "u", "second": "u"}, {"first": 0.5}).left_out()
+        1
+        """
+        newest = {self.user[cause]: cause for cause in self.sent}
+        return sum(cause not in self.seen for cause in newest.values())
+
 
 async def furnish(args: BenchArgs, settings: Settings) -> None:
     """Topics and a catalogue."""
@@ -89,27 +103,27 @@ def observed(settings: Settings) -> Settings:
 
 
 @contextmanager
-def streaming(settings: Settings) -> Iterator[int]:
-    """A worker in a process of its own; its id."""
+def streaming(settings: Settings) -> Iterator["subprocess.Popen[bytes]"]:
+    """A worker in a process of its own."""
     with tempfile.TemporaryDirectory() as directory:
         file = Path(directory) / "settings.toml"
         file.write_text(to_toml(msgspec.to_builtins(settings)), "utf-8")
         process = spawn([sys.executable, "-m", "deploy.cli", "stream", "--settings", str(file)])
         try:
-            yield process.pid
+            yield process
         finally:
             stop(process, seconds=15)
 
 
 @contextmanager
-def relaying(settings: Settings, *hops: Topic) -> Iterator[int]:
-    """The peer in a process of its own: copies each topic to the next; its id."""
+def relaying(settings: Settings, *hops: Topic) -> Iterator["subprocess.Popen[bytes]"]:
+    """The peer in a process of its own: copies each topic to the next."""
     with tempfile.TemporaryDirectory() as directory:
         file = Path(directory) / "kafka.json"
         file.write_bytes(msgspec.json.encode(settings.kafka))
         process = spawn([sys.executable, "-m", "deploy.benchmarks._relay", str(file), *hops])
         try:
-            yield process.pid
+            yield process
         finally:
             stop(process, seconds=5)
 
@@ -126,11 +140,17 @@ async def drive(
     *,
     rate: float,
     seconds: float,
+    tail: float = TAIL_SECONDS,
     on_settled: Callable[[], None] = lambda: None,
 ) -> Flow:
     """Send at an even pace, read what comes out, and wait for the last of it.
 
-    ``on_settled`` is called, on a thread of its own, ``SETTLED`` seconds after the start.
+    Parameters
+    ----------
+    tail
+        How long, in seconds.
+    on_settled
+        Called, on a thread of its own, ``SETTLED`` seconds after the start.
     """
     sent: dict[str, float] = {}
     user: dict[str, str] = {}
@@ -150,7 +170,7 @@ async def drive(
             await producer.send(topic, message.value, key=message.user.encode(), partition=message.partition)
         await producer.flush()
         ended = perf_counter()
-        while flow.lost() and perf_counter() < ended + TAIL_SECONDS:  # noqa: ASYNC110  not an event: what is read
+        while flow.lost() and perf_counter() < ended + tail:  # noqa: ASYNC110  not an event: what is read
             await asyncio.sleep(0.2)
     for task in (reading, looking):
         task.cancel()
@@ -163,10 +183,22 @@ async def _after_settling(tell: Callable[[], None]) -> None:
     await asyncio.to_thread(tell)
 
 
-async def alive(settings: Settings, make: Make) -> None:
-    """Send until something comes out at the other end."""
+async def alive(settings: Settings, make: Make, *processes: "subprocess.Popen[bytes]") -> None:
+    """Send until something comes out at the other end of these processes."""
     while not (await drive(settings, make, rate=2.0, seconds=1.0)).seen:
-        continue
+        refuse_dead(*processes)
+
+
+def refuse_dead(*processes: "subprocess.Popen[bytes]") -> None:
+    """See that all of them run: nothing comes out of others.
+
+    Raises
+    ------
+    UnavailableError
+        One has ended.
+    """
+    if ended := [process.returncode for process in processes if process.poll() is not None]:
+        raise UnavailableError(f"a process of the benchmark has ended with status {ended[0]}")
 
 
 class _Answer(msgspec.Struct):
@@ -203,17 +235,28 @@ Histogram = Mapping[float, float]
 """Upper limit of each bucket (seconds) to how many were at or below it."""
 
 
-def histogram(settings: Settings) -> Histogram:
-    """The worker's own clock of lists, all rungs together, as ``/metrics`` shows it now."""
+def samples(settings: Settings, name: str) -> Iterator[tuple[dict[str, str], float]]:
+    """Labels and value of everything that ``/metrics`` of a worker shows now under a name."""
     with urlopen(f"http://{settings.api.host}:{settings.api.metrics_port}/metrics") as answer:
         text = answer.read().decode()
-    counts: dict[float, float] = {}
     for family in text_string_to_metric_families(text):
-        for sample in family.samples if family.name == HISTOGRAM else ():
-            if sample.name == f"{HISTOGRAM}_bucket":
-                limit = float(sample.labels["le"])
-                counts[limit] = counts.get(limit, 0.0) + sample.value
+        for sample in family.samples:
+            if sample.name == name:
+                yield sample.labels, sample.value
+
+
+def histogram(settings: Settings) -> Histogram:
+    """The worker's own clock of lists, all rungs together, up to now."""
+    counts: dict[float, float] = {}
+    for labels, value in samples(settings, f"{HISTOGRAM}_bucket"):
+        limit = float(labels["le"])
+        counts[limit] = counts.get(limit, 0.0) + value
     return counts
+
+
+def shed(settings: Settings) -> float:
+    """Triggers that a worker has given up so far, those aside that a later one of their person replaced."""
+    return sum(value for labels, value in samples(settings, SHED) if labels["reason"] != REPLACED)
 
 
 def quantile(before: Histogram, after: Histogram, share: float) -> float:

@@ -7,8 +7,7 @@ worker, and five seconds.
 """
 
 import asyncio
-import os
-import signal
+import subprocess
 from collections.abc import Mapping
 from contextlib import ExitStack
 from time import perf_counter
@@ -41,12 +40,13 @@ def once(args: BenchArgs) -> Mapping[str, float]:
         settings = stack.enter_context(deployment(args, checkpoint_seconds=10.0, session_seconds=session))
         asyncio.run(_flow.furnish(args, settings))
         workers = [_flow.observed(settings) for _ in range(2)]
-        first, _ = [stack.enter_context(_flow.streaming(worker)) for worker in workers]
+        processes = [stack.enter_context(_flow.streaming(worker)) for worker in workers]
         make, rate = asking(args, "request"), args.number("rate")
-        asyncio.run(_flow.alive(settings, make))
+        asyncio.run(_flow.alive(settings, make, *processes))
         while not all(map(serves, workers)):
+            _flow.refuse_dead(*processes)
             asyncio.run(_flow.drive(settings, make, rate=rate, seconds=args.number("warm")))
-        return asyncio.run(bereft(settings, args, first))
+        return asyncio.run(bereft(settings, args, processes[0]))
 
 
 def serves(worker: Settings) -> bool:
@@ -57,14 +57,16 @@ def serves(worker: Settings) -> bool:
         return False
 
 
-async def bereft(settings: Settings, args: BenchArgs, worker: int) -> Mapping[str, float]:
+async def bereft(
+    settings: Settings, args: BenchArgs, worker: "subprocess.Popen[bytes]"
+) -> Mapping[str, float]:
     """Kill a worker while requests come; when every partition answers again."""
     seconds = BEFORE + args.number("session") + PATIENCE
     driving = asyncio.create_task(
         _flow.drive(settings, asking(args, "after"), rate=args.number("rate"), seconds=seconds)
     )
     await asyncio.sleep(BEFORE)
-    os.kill(worker, signal.SIGKILL)
+    worker.kill()
     killed = perf_counter()
     flow = await driving
     served = back(flow, killed, settings.kafka.partitions)

@@ -5,6 +5,7 @@ are driven in turn, a window each, so that a busy machine meets both.  One run i
 """
 
 import asyncio
+import subprocess
 from collections.abc import Callable, Mapping
 from contextlib import ExitStack
 from itertools import count
@@ -22,6 +23,8 @@ from schemas.topics import Topic
 
 OPTIONS = _broker.OPTIONS | {"rate": 1000, "seconds": 10, "warm": 15}
 HOPS = (Topic.CLICKS, Topic.EVENTS, Topic.RECOMMENDATIONS)
+PATIENCE_SECONDS = 60.0
+"""How long the last lists of a window may take: a machine may stand still for a while."""
 
 
 def run(args: BenchArgs) -> BenchResult:
@@ -58,8 +61,8 @@ def compare(
         worker = stack.enter_context(_flow.streaming(ours))
         relay = stack.enter_context(_flow.relaying(theirs, *hops))
         sides = (ours, worker, make("ours")), (theirs, relay, make("theirs"))
-        for settings, _, side in sides:
-            asyncio.run(_flow.alive(settings, side))
+        for settings, process, side in sides:
+            asyncio.run(_flow.alive(settings, side, process))
             asyncio.run(_flow.drive(settings, side, rate=args.number("rate"), seconds=args.number("warm")))
         found = repeat(lambda: pair(args, sides), args.runs)
     peer = {k.removeprefix("relay_"): v for k, v in found.items() if k.startswith("relay_")}
@@ -70,36 +73,46 @@ def compare(
 
 
 def pair(args: BenchArgs, sides: "tuple[Side, Side]") -> Mapping[str, float]:
-    """One window of each."""
+    """One window of each.
+
+    ``lost_in_silence``: people whose newest event has no list although no trigger was shed for it.
+    """
     seconds = 5.0 if args.short else args.number("seconds")
     settings = sides[0][0]
     before: dict[float, float] = {}
+    shed = _flow.shed(settings)
     ours = window(args, sides[0], seconds, lambda: before.update(_flow.histogram(settings)))
-    after = _flow.histogram(settings)
+    after, shed = _flow.histogram(settings), _flow.shed(settings) - shed
+    silent = max(0.0, ours["left_out"] - shed)
     peer = window(args, sides[1], seconds)
     own = {f"product_p{q}_ms": _flow.quantile(before, after, q / 100) for q in (50, 99)}
     buckets = max(_flow.apart(list(after), ours[f"p{q}_ms"], own[f"product_p{q}_ms"]) for q in (50, 99))
     ratios = {
         f"ratio_to_relay{s}": ours[f"{q}_ms"] / peer[f"{q}_ms"] for s, q in (("", "p99"), ("_p50", "p50"))
     }
-    return ours | own | {"buckets_apart": buckets} | ratios | {f"relay_{k}": v for k, v in peer.items()}
+    told = own | {"lost_in_silence": silent, "buckets_apart": buckets} | ratios
+    return ours | told | {f"relay_{k}": v for k, v in peer.items()}
 
 
 def window(
     args: BenchArgs, side: "Side", seconds: float, on_settled: Callable[[], None] = lambda: None
 ) -> dict[str, float]:
     """What one window of one side showed."""
-    settings, pid, make = side
-    used, rate = _flow.cpu_seconds(pid), args.number("rate")
+    settings, process, make = side
+    used, rate = _flow.cpu_seconds(process.pid), args.number("rate")
     whole = _flow.SETTLED + seconds
-    flow = asyncio.run(_flow.drive(settings, make, rate=rate, seconds=whole, on_settled=on_settled))
-    used = _flow.cpu_seconds(pid) - used
+    driving = _flow.drive(
+        settings, make, rate=rate, seconds=whole, tail=PATIENCE_SECONDS, on_settled=on_settled
+    )
+    flow = asyncio.run(driving)
+    used = _flow.cpu_seconds(process.pid) - used
     times = flow.times(min(flow.sent.values()) + _flow.SETTLED)
     return {
         "p50_ms": percentile(times, 50),
         "p99_ms": percentile(times, 99),
         "answered_share": len(flow.seen.keys() & flow.sent.keys()) / len(flow.sent),
         "lost": flow.lost(),
+        "left_out": flow.left_out(),
         "cpu_ms_per_event": 1000.0 * used / len(flow.sent),
     }
 
@@ -116,4 +129,4 @@ def percentile(times: Float64, share: float) -> float:
 
 
 MakeFor = Callable[[str], Make]
-Side = tuple[Settings, int, Make]
+Side = tuple[Settings, "subprocess.Popen[bytes]", Make]

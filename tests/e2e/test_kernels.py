@@ -5,6 +5,7 @@ import signal
 import subprocess
 import sys
 import time
+import urllib.request
 from pathlib import Path
 
 import pytest
@@ -14,15 +15,18 @@ from deploy.health import checks_of
 from deploy.process import free_port
 from deploy.supervisor import to_toml
 from schemas.settings import HealthSettings
+from tests.e2e.processes import started
 
 UNUSED = {"models.components.neighbours.add"}
 """Called by tests alone."""
+
+LIMIT = HealthSettings().max_loop_lag_seconds
 
 pytestmark = [pytest.mark.embedded, pytest.mark.slow, pytest.mark.timeout(900)]
 
 
 def test_kernels_are_compiled_before_anything_is_served(tmp_path: Path) -> None:
-    """Not ready with the reason; no turn later than the limit; then ready, and the cache is filled."""
+    """Not ready with the reason; the loop turns meanwhile; then ready, and the cache is filled."""
     port, cache = free_port(19300), tmp_path / "numba"
     with EmbeddedBroker() as broker:
         settings = {"kafka": broker.settings(), "api": {"metrics_port": port}}
@@ -37,10 +41,9 @@ def test_kernels_are_compiled_before_anything_is_served(tmp_path: Path) -> None:
             "--settings",
             str(tmp_path / "settings.toml"),
         ]
-        with subprocess.Popen(
-            command, cwd=Path(__file__).parents[2], env=environment, stderr=subprocess.PIPE, text=True
-        ) as stream:
+        with started(command, cwd=Path(__file__).parents[2], env=environment) as stream:
             seen = follow(stream, port)
+            late, stood = (late_turns(port, seconds) for seconds in (LIMIT, 10.0))
             stream.send_signal(signal.SIGTERM)
             _, said = stream.communicate(timeout=60)
     assert stream.returncode == 0, said
@@ -48,8 +51,9 @@ def test_kernels_are_compiled_before_anything_is_served(tmp_path: Path) -> None:
     compiling = [checks for checks in seen if checks["kernels"] == "compiling kernels"]
     assert compiling
     assert {checks["partitions"] for checks in compiling} == {"starting"}
-    late = {checks.get("event-loop", "ok") for checks in seen} - {"ok"}
-    assert not late, f"limit {HealthSettings().max_loop_lag_seconds} s: {late}"
+    # Compiling in the process would hold the loop up for every kernel anew; a machine that stalls, once.
+    assert late <= 3, f"the loop turned {late} times later than {LIMIT} s"
+    assert stood == 0, f"the loop stood {stood} times"
     script = f"import models.warm, deploy.kernels as k; print(sorted(set(k.cold()) - {UNUSED!r}))"
     command = [sys.executable, "-c", script]
     root = Path(__file__).parents[2]
@@ -66,3 +70,14 @@ def follow(stream: "subprocess.Popen[str]", port: int) -> list[dict[str, str]]:
             seen.append(checks)
         time.sleep(0.5)
     return seen
+
+
+def late_turns(port: int, seconds: float) -> int:
+    """How often the loop has turned later than that."""
+    with urllib.request.urlopen(f"http://127.0.0.1:{port}/metrics", timeout=30) as answer:
+        text = answer.read().decode()
+
+    def lag(name: str) -> int:
+        return int(float(text.split(f"\nstreamwise_loop_lag_seconds_{name} ")[1].split()[0]))
+
+    return lag("count") - lag(f'bucket{{le="{seconds}"}}')

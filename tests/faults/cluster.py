@@ -3,6 +3,7 @@
 import contextlib
 import os
 import subprocess
+import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import NamedTuple, Self
@@ -13,6 +14,9 @@ from tests.conftest import free_port
 from tests.faults.proxy import Proxy
 
 PROTOCOLS = "PLAINTEXT:PLAINTEXT,CONTROLLER:PLAINTEXT,PROXIED:PLAINTEXT"
+
+AGAIN_SECONDS = 2.0
+"""Before brokers are started once more: until then a child has become what the script looks for."""
 
 Partition = tuple[str, int]
 
@@ -64,7 +68,7 @@ class Cluster:
     def __enter__(self) -> Self:
         size = ["--brokers", str(len(self.numbers)), "--port", str(self._port)]
         protocols = ["--set", f"listener.security.protocol.map={PROTOCOLS}"]
-        self.call("start", *size, *protocols)
+        self.launch("start", *size, *protocols)
         for proxy in self.proxies.values():
             proxy.start()
         for n in self.numbers:
@@ -101,6 +105,16 @@ class Cluster:
             command, check=True, capture_output=True, timeout=180, text=True, env=patient
         ).stdout
 
+    def launch(self, *arguments: str) -> None:
+        """Let the script start brokers; where it says that one has exited, once more."""
+        try:
+            self.call(*arguments)
+        except subprocess.CalledProcessError:
+            # it knows a broker by the command line of its child: on a busy machine it may look before the
+            # child has become the broker, and takes it for gone
+            time.sleep(AGAIN_SECONDS)
+            self.call(*arguments)
+
     def kill(self, n: int) -> None:
         """SIGKILL one."""
         self.call("kill", str(n))
@@ -115,7 +129,7 @@ class Cluster:
 
     def restart(self, n: int) -> None:
         """Start one again (SIGTERM first where it runs), and wait until it serves."""
-        self.call("restart", str(n))
+        self.launch("restart", str(n))
 
     def restart_all(self) -> None:
         """All at once."""

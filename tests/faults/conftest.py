@@ -33,8 +33,11 @@ def pytest_configure(config: pytest.Config) -> None:
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """The random schedule comes last, to fill what is left; what is not in the short form starts nothing."""
-    items.sort(key=lambda item: "test_schedule" in item.nodeid)
+    """The random schedule comes last, to fill what is left; what is not in the short form starts nothing.
+
+    Before it what else needs three brokers: once started they stay, and take their share of all that follows.
+    """
+    items.sort(key=lambda item: ("test_schedule" in item.nodeid, "test_cluster" in item.nodeid))
     for item in items if config.getoption("--short") else ():
         if mark := item.get_closest_marker("long_form"):
             item.add_marker(pytest.mark.skip(reason=mark.args[0]))

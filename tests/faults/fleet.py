@@ -51,10 +51,19 @@ async def recovered(
     )
 
 
-async def worked_off(generator: Generator) -> None:
-    """Return when everything that was sent has its rows, its list, and its place in the state."""
-    deadline = monotonic() + 400
+async def worked_off(generator: Generator, workers: Iterable[Worker] = ()) -> None:
+    """Return when everything that was sent has its rows, its list, and its place in the state.
+
+    Raises
+    ------
+    VerdictError
+        It has not after 400 s.
+    AssertionError
+        None of these workers runs any more: each may end by itself, and here nobody starts it again.
+    """
+    deadline, those = monotonic() + 400, list(workers)
     while left := await unfinished(generator):
+        assert not those or any(w.runs for w in those), "\n".join([left, *(w.said() for w in those)])
         if monotonic() > deadline:
             raise VerdictError(left)
         await asyncio.sleep(0.05)
@@ -64,7 +73,7 @@ async def worked_off(generator: Generator) -> None:
 async def settle(generator: Generator, workers: list[Worker]) -> tuple[dict[str, Any], dict[str, int]]:
     """Wait until everything is worked off, drain who still runs, and judge: what is wrong, and counts."""
     try:
-        await worked_off(generator)
+        await worked_off(generator, workers)
     finally:
         running = [w for w in workers if w.runs]
         ends = await asyncio.gather(*(asyncio.to_thread(w.stop) for w in running))
@@ -77,8 +86,8 @@ async def settle(generator: Generator, workers: list[Worker]) -> tuple[dict[str,
 
 
 def who_drained(workers: list[Worker], ends: list[int]) -> list[Worker]:
-    """All of them, but for one that had just been started again and was still loading its modules."""
+    """Those that were ready; one that had just been started again may still have loaded its modules."""
     ended = dict(zip(workers, ends, strict=True))
     heard = [w for w in workers if w.was_ready or ended[w] != -signal.SIGTERM]
     assert all(ended[w] == 0 for w in heard), "\n".join(w.said() for w in workers)
-    return heard
+    return [w for w in heard if w.was_ready]

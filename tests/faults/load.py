@@ -7,7 +7,7 @@ from collections import deque
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 from uuid import uuid4
 
 import msgspec
@@ -86,6 +86,24 @@ def never_hung(settings: Settings) -> Settings:
     return msgspec.structs.replace(settings, health=health)
 
 
+class Share(asyncio.Event):
+    """Set when a share is written, or when writing failed: whoever waits is told why."""
+
+    failure: Exception | None = None
+
+    def fail(self, failure: Exception) -> None:
+        """Nobody writes any more."""
+        self.failure = failure
+        self.set()
+
+    async def wait(self) -> Literal[True]:
+        """Return when the share is written."""
+        await super().wait()
+        if self.failure is not None:
+            raise self.failure
+        return True
+
+
 class Generator:
     """Writes unique events, in order per person: a share of them for each fault, and a trickle after it.
 
@@ -112,7 +130,7 @@ class Generator:
         self._again = again
         self._users = users
         self._late: dict[int, list[Message]] = {}
-        self.share_written = asyncio.Event()
+        self.share_written = Share()
         self.lists: dict[str, tuple[str, list[str]]] = {}
         self.answered: set[str] = set()
 
@@ -152,8 +170,15 @@ class Generator:
 
     async def write(self, producer: Any, count: int, seconds: float, *, rate: float = 20.0) -> None:
         """An even share, then ``rate`` a second until cancelled; one topic per person gives an order."""
-        started = time.monotonic()
         self.share_written.clear()
+        try:
+            await self._write(producer, count, seconds, rate)
+        except Exception as failure:
+            self.share_written.fail(failure)
+            raise
+
+    async def _write(self, producer: Any, count: int, seconds: float, rate: float) -> None:
+        started = time.monotonic()
         for n in itertools.count():
             if n == count:
                 self.share_written.set()

@@ -12,6 +12,18 @@ RESET = struct.pack("ii", 1, 0)
 """SO_LINGER: closing sends a reset."""
 
 
+def bound() -> socket.socket:
+    """A socket on a port that is ours from now on: one that is only found may be somebody else's later."""
+    while True:
+        made = socket.socket()
+        try:
+            made.bind(("127.0.0.1", free_port()))
+        except OSError:  # somebody was faster
+            made.close()
+        else:
+            return made
+
+
 class Proxy:
     """Forwards a port of its own to another one, on a thread of its own.
 
@@ -22,7 +34,8 @@ class Proxy:
     """
 
     def __init__(self, target: int) -> None:
-        self.port = free_port()
+        self._socket = bound()
+        self.port = int(self._socket.getsockname()[1])
         self.delay = 0.0
         self._target = target
         self._loop = asyncio.new_event_loop()
@@ -62,7 +75,7 @@ class Proxy:
     def _serve(self) -> None:
         asyncio.set_event_loop(self._loop)
         self._open.set()
-        server = self._loop.run_until_complete(asyncio.start_server(self._connect, "127.0.0.1", self.port))
+        server = self._loop.run_until_complete(asyncio.start_server(self._connect, sock=self._socket))
         self._up.set()
         self._loop.run_forever()
         server.close()

@@ -148,6 +148,7 @@ async def test_a_jump_of_an_hour_moves_no_window_and_sheds_no_list(settings, wor
     assert negative == {}
     assert seen["intake_clamped_events_total"] > 0
     assert counts["rewards_named"] > 0
-    # a busy machine sheds pushes too, for other reasons; those that waited through its death may be too old
-    assert stale == 0 or down > STALE_MS / 1000 - 10
+    # a busy machine sheds pushes too, for other reasons; those that waited through its death may be too old:
+    # their turn comes behind the requests that tell how long it was down
+    assert stale == 0 or down > STALE_MS / 1000 - 30
     assert lists > len(generator.sent.requests)

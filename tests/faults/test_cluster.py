@@ -14,7 +14,7 @@ SHORT = ("broker: SIGKILL", "network: blackhole for 4 s", "network: resets")
 
 @pytest.mark.kafka
 @pytest.mark.slow
-@pytest.mark.timeout(1200)
+@pytest.mark.timeout(1800)
 async def test_brokers_and_network(three: Cluster, tmp_path: Path, short: bool):
     """Brokers die, stand still, are restarted; connections are slow, silent and reset."""
     names = SHORT if short else [n for n in MENU if n.startswith(("broker", "network"))]

@@ -18,10 +18,12 @@ from tests.faults.watching import get, metrics, says
 from tests.faults.worker import Worker
 from tests.streams.clients.room import eventually
 
-pytestmark = [pytest.mark.kafka, pytest.mark.slow, pytest.mark.timeout(600)]
+pytestmark = [pytest.mark.kafka, pytest.mark.slow, pytest.mark.timeout(900)]
 
-ROOM = 8 << 10
-"""Bytes that a file may have while the disk is full: enough for a log, too few for a snapshot."""
+ROOM = 64 << 10
+"""Bytes that a file may have while the disk is full: enough for a log with a client's complaints, too few for
+a snapshot, which has 114 kB before anything is learned."""
+PATIENCE_SECONDS = 120.0
 
 
 @pytest.fixture
@@ -40,6 +42,10 @@ def snapshots(worker: Worker) -> list[Path]:
     return sorted((worker.log.parent / "snapshots").glob("*signals-*.snapshot"))
 
 
+def drafts(worker: Worker) -> list[Path]:
+    return list(worker.log.parent.rglob("*.draft"))
+
+
 def newest(worker: Worker) -> str:
     found = snapshots(worker)
     return found[-1].name if found else ""
@@ -53,22 +59,22 @@ def failed(settings: Settings) -> int:
 async def fill_and_free(worker: Worker, generator: Generator) -> int:
     """Fill the disk, see what is said and that requests are answered, and free it; failures counted."""
     settings = generator.settings
-    await eventually(lambda: newest(worker), 30)
+    await eventually(lambda: newest(worker), PATIENCE_SECONDS)
     fill_the_disk(worker, ROOM)
-    await eventually(lambda: failed(settings) >= 2, 30)
+    await eventually(lambda: failed(settings) >= 2, PATIENCE_SECONDS)
     before = newest(worker)
-    await eventually(lambda: "learner.directory" in says(settings, "snapshots"), 30)
-    await eventually(lambda: get(settings.api.metrics_port, "/readyz")[0] == 200, 120)
+    await eventually(lambda: "learner.directory" in says(settings, "snapshots"), PATIENCE_SECONDS)
+    await eventually(lambda: get(settings.api.metrics_port, "/readyz")[0] == 200, PATIENCE_SECONDS)
     await asyncio.sleep(1.0)
     await serves_all(generator)
-    await eventually(lambda: not list(worker.log.parent.rglob("*.draft")), 10)  # each lives for an instant
+    await eventually(lambda: not drafts(worker), PATIENCE_SECONDS)  # each lives for an instant
     assert newest(worker) == before
     fill_the_disk(worker, resource.RLIM_INFINITY)
     since = monotonic()
-    await eventually(lambda: says(settings, "snapshots") == "ok", 30)
+    await eventually(lambda: says(settings, "snapshots") == "ok", PATIENCE_SECONDS)
     await recovered(generator, "disk: full", since)
     assert newest(worker) > before
-    return int(await eventually(lambda: failed(settings), 30))
+    return int(await eventually(lambda: failed(settings), PATIENCE_SECONDS))
 
 
 def tear(worker: Worker) -> Path:
@@ -94,13 +100,13 @@ async def test_a_full_disk_costs_no_list_and_a_torn_snapshot_is_not_loaded(setti
         failures = await fill_and_free(worker, generator)
         fill_the_disk(worker, ROOM)
         await generator.share_written.wait()
-        await eventually(lambda: failed(settings) > failures, 30)
+        await eventually(lambda: failed(settings) > failures, PATIENCE_SECONDS)
         worker.kill()
         since, torn = monotonic(), tear(worker)
         worker.start()
         await asyncio.to_thread(worker.ready)
         await recovered(generator, "disk: full, SIGKILL, half a snapshot", since)
-        await eventually(lambda: newest(worker) > torn.name, 30)
+        await eventually(lambda: newest(worker) > torn.name, PATIENCE_SECONDS)
     await worked_off(generator)
     assert await asyncio.to_thread(worker.stop) == 0, worker.log.read_text()[-3000:]
     said = worker.log.read_text()

@@ -122,16 +122,20 @@ async def ours(kafka: str, directory: Path, crash_at: str, seed: int, *, bad: in
 async def test_an_exception_loses_no_event(kafka, stocks, tmp_path):
     """Stock: what its agent raised on is acknowledged and never handled.  Ours: kept, byte for byte."""
     try:
-        handled = await past_an_exception(stocks)
+        before, handled = await past_an_exception(stocks)
     except AssertionError:  # stock Faust itself stood still, which is none of ours: another one
-        handled = await past_an_exception(stocks)
+        before, handled = await past_an_exception(stocks)
     assert b"bad" not in handled
-    assert handled.count(b"e0") == 1, "it was not committed: the defect was not met"
+    # a session that ends before its first commit brings it twice to the first life: only the second one tells
+    assert handled.count(b"e0") == before.count(b"e0"), "it was not committed: the defect was not met"
     acquit(await ours(kafka, tmp_path, "", 41, bad=3))
 
 
-async def past_an_exception(stocks: Any) -> list[bytes]:
-    """What a stock app has handled that raised on its first event, was killed behind it, and went on."""
+async def past_an_exception(stocks: Any) -> tuple[list[bytes], list[bytes]]:
+    """What a stock app has handled that raised on its first event, was killed behind it, and went on.
+
+    Until the kill, and until the end.
+    """
     stock, settings, topic = await stocks("exception")
     try:
         await write(settings, topic, [b"bad", *EVENTS])
@@ -139,12 +143,13 @@ async def past_an_exception(stocks: Any) -> list[bytes]:
         await eventually(lambda: len(stock.handled()) >= len(EVENTS), 120)
         await eventually(lambda: passed(settings, topic, len(EVENTS)), 60)
         stock.kill()
+        before = stock.handled()
         stock.start()
         await write(settings, topic, [b"last"])
         await eventually(lambda: b"last" in stock.handled(), 120)
     finally:
         stock.kill()
-    return stock.handled()
+    return before, stock.handled()
 
 
 @pytest.mark.kafka

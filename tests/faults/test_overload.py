@@ -28,7 +28,7 @@ from tests.faults.oracle import acquit, judge
 from tests.faults.report import note
 from tests.streams.clients.room import eventually, read
 
-pytestmark = [pytest.mark.kafka, pytest.mark.slow, pytest.mark.timeout(600)]
+pytestmark = [pytest.mark.kafka, pytest.mark.slow, pytest.mark.timeout(900)]
 
 LIST_SECONDS, CHEAP_SECONDS = 0.02, 0.001
 """What a list takes at least, a whole one and one of a lower rung: so a worker makes 50 a second at most."""
@@ -100,6 +100,8 @@ async def test_three_times_what_a_worker_can_make(settings, short):
             await generator.share_written.wait()
             writing.cancel()
         since = time.monotonic()
+        # at first nothing waits either: a slow machine may still have to read most of what was sent
+        await eventually(lambda: max(told.levels, default=0) >= Level.PUSHES, 180)
         await eventually(lambda: runtime.overload.level is Level.NOTHING and not len(runtime.queue), 180)
         levels = list(told.levels)  # what comes later may raise it again
         took, seed, events = round(time.monotonic() - since, 2), generator.sent.seed, generator.count
@@ -121,7 +123,6 @@ async def test_three_times_what_a_worker_can_make(settings, short):
     pushed = len(lists) - len(answers)
     assert pushed + shed.total() == len(generator.sent.interactions)
     assert shed["overload"] > 0
-    assert max(levels) >= Level.PUSHES
     steps = list(zip([0, *levels], levels, strict=False))
     assert all(after - before == -1 for before, after in steps if after < before)
     assert levels[-1] == Level.NOTHING

@@ -105,12 +105,12 @@ class Worker:
             time.sleep(0.05)
         return False
 
-    def ready(self, seconds: float = 150.0) -> None:
-        """Wait until the log says once more than before that it is ready."""
-        before = self._said()
+    def ready(self, seconds: float = 240.0) -> None:
+        """Wait until it has said in this life that it is ready; one that ends before is told of."""
         deadline = time.monotonic() + seconds
-        while self._said() <= before and time.monotonic() < deadline and self.process.poll() is None:
+        while not self.was_ready and self.runs and time.monotonic() < deadline:
             time.sleep(0.1)
+        assert self.was_ready, self.said()
 
     def _said(self) -> int:
         return len(READY.findall(self.log.read_bytes())) if self.log.exists() else 0

@@ -186,7 +186,7 @@ def test_a_person_without_end_learns_and_is_served_like_anybody(endless):
         shard,
         [Click(event_id=f"c{n}", user_id="calm", item_id=i, ts=NOW + n) for n, i in enumerate(calm)],
     )
-    for user in ("calm", "hot", "calm", "hot", "calm", "hot"):
+    for user in 5 * ("calm", "hot"):
         begun = time.thread_time()
         clicks: list[Event] = [
             Click(event_id=f"{user}{begun}{n}", user_id=user, item_id=f"i{n % 300}", ts=NOW + 10**9 + n)
@@ -199,4 +199,4 @@ def test_a_person_without_end_learns_and_is_served_like_anybody(endless):
             assert all(np.isfinite(i.score) for i in found)
             assert len(found) == 10
         spent.setdefault(user, []).append(time.thread_time() - begun)
-    assert np.median(spent["hot"]) <= 3 * np.median(spent["calm"])
+    assert min(spent["hot"]) <= 3 * min(spent["calm"])  # what others take of the machine only adds

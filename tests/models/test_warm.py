@@ -3,7 +3,10 @@
 import subprocess
 import sys
 
+import pytest
 
+
+@pytest.mark.timeout(660)
 def test_no_block_and_no_list_of_a_small_shop_needs_the_compiler():
     """That holds the interpreter for seconds.  In a process of its own, where no test has compiled."""
     done = subprocess.run(

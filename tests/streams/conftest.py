@@ -22,12 +22,19 @@ from schemas.settings import (
 from streams.provision import provision
 
 
+@pytest.fixture(autouse=True)
+def _time_to_drain(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Workers in a test's own process may take nearly as long to end as the test waits for it."""
+    monkeypatch.setattr("streams.app.DRAIN_SECONDS", 50.0)
+
+
 @pytest.fixture(scope="session")
 def embedded() -> Iterator[KafkaSettings]:
     """Settings of an embedded broker of this session."""
     install()
     with EmbeddedBroker() as broker:
-        yield msgspec.convert(broker.settings(), KafkaSettings)
+        # a longer session does not throw a starved worker out; half of it is what every join costs
+        yield msgspec.convert(broker.settings() | {"session_seconds": 3.0}, KafkaSettings)
 
 
 @pytest.fixture(

@@ -1,6 +1,7 @@
 """A deployment that is backed up while it works and restored elsewhere has been cut at one point."""
 
 import asyncio
+from pathlib import Path
 
 import msgspec
 import pytest
@@ -16,6 +17,7 @@ from streams.app import wall_clock
 from streams.archive import MANIFEST, read_manifest
 from streams.backup import backup
 from streams.kafka import idempotent_producer
+from streams.learner import KEEP, Snapshots
 from streams.restoring import restore_backup
 from tests.faults.load import Generator, deployment, finished, in_background
 from tests.streams.clients.room import eventually, read, write
@@ -70,6 +72,12 @@ async def triggers_decided(settings: Settings) -> list[str]:
     return [e.recommendation.trigger_id for e in events if isinstance(e, Decision)]
 
 
+async def worth_copying(settings: Settings) -> bool:
+    """Whether half of a share is in ``events``, and the state has had time to overtake a snapshot."""
+    snapshots = Snapshots(Path(settings.learner.directory), settings.kafka.namespace).paths()
+    return len(snapshots) >= KEEP and len(await read(settings.kafka, Topic.EVENTS)) > 300
+
+
 @pytest.fixture(params=["beside it", "in an empty cluster"])
 def later(request, settings, tmp_path) -> Settings:
     """Where it is restored."""
@@ -79,13 +87,14 @@ def later(request, settings, tmp_path) -> Settings:
 
 
 @pytest.mark.slow
-@pytest.mark.timeout(400)
+@pytest.mark.timeout(600)
 async def test_a_deployment_at_work_is_restored_elsewhere_and_goes_on(settings, later, tmp_path):
     """Taken amid traffic: state is a plain fold, models count each event once, all is answered once."""
     generator = Generator(settings, 21)
     async with worker(settings), idempotent_producer(settings.kafka) as producer:
         async with in_background(generator.see_lists(), generator.write(producer, 600, 4.0)):
             await generator.share_written.wait()
+            await eventually(lambda: worth_copying(settings))
             copied = await save(settings, tmp_path / "copy")
         await eventually(lambda: finished(generator), 120)
     assert copied.records["events"] > 300
@@ -99,7 +108,7 @@ async def test_a_deployment_at_work_is_restored_elsewhere_and_goes_on(settings, 
 
     things, requests = await facts_in(later)
     async with worker(later) as app:
-        await eventually(lambda: all_answered(later, requests), 60)
+        await eventually(lambda: all_answered(later, requests))
 
         async def all_learned() -> bool:
             return app.runtime.engine.log.rows_learned == len(things)
@@ -107,8 +116,8 @@ async def test_a_deployment_at_work_is_restored_elsewhere_and_goes_on(settings, 
         async def same() -> bool:
             return app.runtime.engine.log.checksums() == await folded(later)
 
-        await eventually(all_learned, 60)
-        await eventually(same, 60)  # its newest decisions come back and are learned a moment later
+        await eventually(all_learned)
+        await eventually(same)  # its newest decisions come back and are learned a moment later
     assert learned(later, await read(later.kafka, Topic.SIGNALS)) == len(things)
     assert sorted(await triggers_decided(later)) == sorted(requests)
     await compare_with_plain(later)
@@ -137,7 +146,7 @@ async def test_what_is_wrong_is_said_before_anything_is_written(settings, tmp_pa
     """Damaged, unfinished or foreign directories, a used directory, a used namespace, other snapshots."""
     async with worker(settings):
         await write(settings.kafka, Topic.REQUESTS, [ask("u1", 1)])
-        await eventually(lambda: all_answered(settings, {"q1"}), 30)
+        await eventually(lambda: all_answered(settings, {"q1"}))
     copy = tmp_path / "copy"
     await save(settings, copy)
     later = elsewhere(settings, tmp_path, 4)
@@ -172,7 +181,7 @@ async def test_a_restore_that_was_cut_off_is_no_deployment(settings, tmp_path, m
     """No worker starts on half of a backup."""
     async with worker(settings):
         await write(settings.kafka, Topic.REQUESTS, [ask("u1", 1)])
-        await eventually(lambda: all_answered(settings, {"q1"}), 30)
+        await eventually(lambda: all_answered(settings, {"q1"}))
     await save(settings, tmp_path / "copy")
 
     async def cut_off(*_args):

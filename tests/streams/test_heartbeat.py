@@ -17,8 +17,8 @@ from schemas.signals import Cover, SignalBlock, decode_block, encode_block
 from schemas.topics import Topic
 from streams.app import create_app, wall_clock
 from streams.auditor import Auditor
-from tests.streams.clients.room import read, write
-from tests.streams.test_worker import ask, click, eventually, furnish, worker
+from tests.streams.clients.room import eventually, read, write
+from tests.streams.test_worker import ask, click, furnish, worker
 
 STAGES = ("intake", "users", "signals", "learner", "recommendations")
 

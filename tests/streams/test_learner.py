@@ -235,7 +235,7 @@ async def test_no_more_is_read_than_may_wait(tmp_path, monkeypatch):
 
 def standing(go: threading.Event, fold):
     """A fold that stands until it may go."""
-    return lambda self, located: go.wait(60) and fold(self, located)
+    return lambda self, located: go.wait(600) and fold(self, located)
 
 
 class Busy(Log):

@@ -3,7 +3,8 @@
 import asyncio
 import threading
 from collections import Counter
-from contextlib import asynccontextmanager
+from collections.abc import Iterator
+from contextlib import asynccontextmanager, contextmanager
 
 import msgspec
 import numpy as np
@@ -21,6 +22,7 @@ from streams.overload import THRESHOLDS, Level, Overload
 from streams.popular import path_of
 from tests.faults.load import in_background
 from tests.streams.clients.room import eventually, read, write
+from tests.streams.test_learner import standing
 
 SECONDS = 60.0
 CLICKS = 600
@@ -146,24 +148,32 @@ async def test_time_and_vectors(shop: Settings) -> None:
     assert told.causes == {("segment-popular", "deadline"): 1, ("no-vectors", "vectors"): 1}
 
 
+@contextmanager
+def held(may_fold: threading.Event) -> Iterator[None]:
+    """Nothing is folded in the block, and everything behind it: a worker's end waits 10 s for its learner."""
+    may_fold.clear()
+    try:
+        yield
+    finally:
+        may_fold.set()
+
+
 async def test_a_learner_that_stands_still(shop: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
     """Past its limit everybody gets what is popular; when it has caught up, whole lists."""
     may_fold = threading.Event()
     may_fold.set()
-    fold = Learner._fold
-    monkeypatch.setattr(Learner, "_fold", lambda self, block: may_fold.wait(60) and fold(self, block))
-    quick = msgspec.structs.replace(shop, learner=msgspec.structs.replace(shop.learner, max_lag_seconds=5.0))
+    monkeypatch.setattr(Learner, "_fold", standing(may_fold, Learner._fold))
+    quick = msgspec.structs.replace(shop, learner=msgspec.structs.replace(shop.learner, max_lag_seconds=15.0))
     told = Told()
     async with worker(quick, told) as app:
         await learned(app)
         await eventually(lambda: app.runtime.guardrail.trusted, SECONDS)
         assert mark(await asked(quick, "q1")) == ("full", None)
-        may_fold.clear()
-        await write(quick.kafka, Topic.CLICKS, [click(n) for n in range(CLICKS, CLICKS + 10)])
-        await eventually(lambda: not app.runtime.guardrail.trusted, SECONDS)
-        assert app.runtime.ladder.why() == "lists are made on the rung global-popular: learner"
-        assert mark(await asked(quick, "q2")) == ("global-popular", "learner")
-        may_fold.set()
+        with held(may_fold):
+            await write(quick.kafka, Topic.CLICKS, [click(n) for n in range(CLICKS, CLICKS + 10)])
+            await eventually(lambda: not app.runtime.guardrail.trusted, SECONDS)
+            assert app.runtime.ladder.why() == "lists are made on the rung global-popular: learner"
+            assert mark(await asked(quick, "q2")) == ("global-popular", "learner")
         await eventually(lambda: app.runtime.guardrail.trusted, SECONDS)
         assert app.runtime.ladder.why() is None
         assert mark(await asked(quick, "q3")) == ("full", None)
@@ -180,15 +190,14 @@ async def test_models_that_are_gone(shop: Settings, monkeypatch: pytest.MonkeyPa
     for snapshot in Snapshots(path.parent, shop.kafka.namespace).paths():
         snapshot.unlink()
     may_fold = threading.Event()
-    fold = Learner._fold
-    monkeypatch.setattr(Learner, "_fold", lambda self, block: may_fold.wait(60) and fold(self, block))
+    monkeypatch.setattr(Learner, "_fold", standing(may_fold, Learner._fold))
     told = Told()
     async with worker(shop, told) as app:
-        assert app.runtime.ladder.why() == "lists are made on the rung global-popular: models"
-        shown = await asked(shop, "q1")
-        assert mark(shown) == ("global-popular", "models")
-        assert path.read_bytes() == before
-        may_fold.set()
+        with held(may_fold):
+            assert app.runtime.ladder.why() == "lists are made on the rung global-popular: models"
+            shown = await asked(shop, "q1")
+            assert mark(shown) == ("global-popular", "models")
+            assert path.read_bytes() == before
         await learned(app)
         await eventually(lambda: app.runtime.ladder.why() is None, SECONDS)
         assert mark(await asked(shop, "q2")) == ("full", None)

@@ -7,13 +7,14 @@ import pytest
 from aiokafka import TopicPartition
 from aiokafka.admin import RecordsToDelete
 from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
+from aiokafka.errors import PolicyViolationError
 from hypothesis import given
 from hypothesis import strategies as st
 
 from schemas.errors import CorruptBlockError, FencedError, IncarnationError
 from schemas.settings import KafkaSettings
 from schemas.topics import Topic, topic_name
-from streams.kafka import admin, idempotent_producer
+from streams.kafka import admin, idempotent_producer, patiently
 from streams.provision import provision
 from streams.state_store import BLOCK, CHECKPOINT_KEY, Checkpoint, Sweeps, block_row, restore, take_over
 from streams.writer import LogWriter
@@ -142,7 +143,13 @@ async def test_a_state_topic_that_lost_its_head_is_refused_by_name(kafka, tmp_pa
     async with admin(settings.kafka) as client:
         policy = ConfigResource(ConfigResourceType.TOPIC, topic, {"cleanup.policy": "compact,delete"})
         await client.alter_configs([policy])
-        await client.delete_records({TopicPartition(topic, 0): RecordsToDelete(before_offset=2)})
+        beginning = {TopicPartition(topic, 0): RecordsToDelete(before_offset=2)}
+        # refused until the policy has reached the broker's log
+        await patiently(
+            lambda: client.delete_records(beginning),
+            seconds=60.0,
+            again=lambda error: isinstance(error, PolicyViolationError),
+        )
     with pytest.raises(IncarnationError, match=r"state/0: 1 of 2 blocks of people are there"):
         await restore(settings.kafka, 0)
 

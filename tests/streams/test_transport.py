@@ -1,5 +1,6 @@
 """Record batches: cut by count and bytes, committed in order, marked."""
 
+import asyncio
 from collections import defaultdict, deque
 from contextlib import nullcontext
 from types import SimpleNamespace
@@ -19,6 +20,7 @@ from streams.connection import consumer_options
 from streams.fetch_thread import BatchConsumerThread
 from streams.kafka import idempotent_producer
 from streams.transport import BatchConsumer, cut, mark_of
+from tests.streams.clients.room import eventually
 
 PARTITION = TP("clicks", 0)
 
@@ -129,6 +131,12 @@ def test_the_mark_tells_records_apart():
     assert len(marks) == 4
 
 
+async def fetched(thread: BatchConsumerThread, consumer: AIOKafkaConsumer, tp: TopicPartition) -> list[int]:
+    """Offsets that one fetch brings."""
+    found = await thread._fetch_records(consumer, {tp}, timeout=2.0, max_records=100)
+    return [record.offset for record in found.get(tp, [])]
+
+
 async def test_what_was_fetched_before_the_seek_comes_again(deployment):
     """Also where the group has committed nothing but the beginning: that is where a new topic stands.
 
@@ -151,15 +159,22 @@ async def test_what_was_fetched_before_the_seek_comes_again(deployment):
             await thread._seek(consumer)
         await consumer.commit({TopicPartition(topic, 1): 0})
 
-        async def fetched(seconds: float = 2.0) -> list[int]:
-            found = await thread._fetch_records(consumer, {tp}, timeout=seconds, max_records=100)
-            return [record.offset for record in found.get(tp, [])]
+        async def all_dropped() -> bool:
+            assert await fetched(thread, consumer, tp) == []
+            return bool(await consumer.position(tp) == end)
 
-        assert await fetched() == []  # fetched, and not for us
+        async def offsets(count: int) -> list[int]:
+            found: list[int] = []
+            async with asyncio.timeout(30):
+                while len(found) < count:
+                    found += await fetched(thread, consumer, tp)
+            return found
+
+        await eventually(all_dropped)  # fetched, and not for us
         await consumer.seek_to_committed()
         assert await consumer.position(tp) == end  # the defect that ours is not
         assert (await thread._seek(consumer))[tp] == 0
-        assert await fetched() == list(range(end))
+        assert await offsets(end) == list(range(end))
         await consumer.commit({tp: 1})
         await thread._seek(consumer)
-        assert await fetched() == list(range(1, end))
+        assert await offsets(end - 1) == list(range(1, end))

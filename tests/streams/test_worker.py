@@ -28,8 +28,7 @@ from streams.kafka import admin
 from streams.provision import provision
 from streams.state_store import restore
 from streams.tail import latest_list
-from tests.streams.clients.room import eventually as soon
-from tests.streams.clients.room import read, write
+from tests.streams.clients.room import eventually, read, write
 from tests.streams.conftest import deployment_on
 from tests.workers.encoder.letters import LetterEncoder
 from workers.encoder.pool import EncoderPool
@@ -39,11 +38,6 @@ pytestmark = [
     pytest.mark.filterwarnings("ignore::ResourceWarning"),
 ]
 """A worker that is made to fail leaves sockets that aiokafka closes when they are collected."""
-
-
-async def eventually(check):
-    """As soon as it is true; a starved machine has a minute."""
-    return await soon(check, 60.0)
 
 
 def engine_of(settings: Settings) -> Engine:
@@ -123,7 +117,7 @@ async def test_each_request_gets_one_list_that_was_logged_first(deployment):
     await furnish(deployment)
     await write(deployment.kafka, Topic.CLICKS, [click(f"u{n % 7}", f"i{n % 12}", n) for n in range(60)])
     async with worker(deployment) as app:
-        # before anything is learned there is no list
+        # before anything is learned, lists are those of a shop that opens
         await eventually(lambda: app.runtime.engine.log.rows_learned == 60)
         await write(deployment.kafka, Topic.REQUESTS, [ask(f"u{n % 7}", n) for n in range(20)])
         await eventually(lambda: answered(deployment, {f"q{n}" for n in range(20)}))

@@ -53,7 +53,7 @@ async def serving(settings: Settings) -> AsyncIterator[httpx.AsyncClient]:
             yield client
     finally:
         stop.set()
-        async with asyncio.timeout(15):
+        async with asyncio.timeout(60):
             await task
 
 
@@ -111,6 +111,16 @@ def click(user: str, event_id: str) -> dict[str, Any]:
     return {"type": "click", "event_id": event_id, "user_id": user, "item_id": "bread", "ts": now}
 
 
+async def posted(client: httpx.AsyncClient, events: object) -> httpx.Response:
+    """The answer to events, sent again for a while if the broker, new to them, does not take them in time."""
+    deadline = time.monotonic() + 60
+    while True:
+        answer = await client.post("/v1/events", json=events)
+        if answer.status_code != 503 or time.monotonic() > deadline:
+            return answer
+        await asyncio.sleep(0.2)
+
+
 async def written(settings: Settings) -> list[tuple[int, Any]]:
     """Everything in ``events``: partition and event."""
     consumer = AIOKafkaConsumer(**consumer_options(settings.kafka))
@@ -132,18 +142,20 @@ async def test_events_land_in_the_log_by_our_partitioner(
     client: httpx.AsyncClient, settings: Settings
 ) -> None:
     """One event or many, each in its person's partition; a repeat is accepted and left to the fold."""
-    one = await client.post("/v1/events", json=click("ann", "e-1"))
+    one = await posted(client, click("ann", "e-1"))
     assert (one.status_code, one.json()) == (202, {"accepted": 1, "event_ids": ["e-1"]})
     many = [click(f"user-{n}", f"e-{n}") for n in range(20)]
-    assert (await client.post("/v1/events", json=many)).json()["accepted"] == 20
-    assert (await client.post("/v1/events", json=click("ann", "e-1"))).status_code == 202
+    assert (await posted(client, many)).json()["accepted"] == 20
+    assert (await posted(client, click("ann", "e-1"))).status_code == 202
     bad = [click("bob", "e-bad"), {"type": "click"}]
     assert (await client.post("/v1/events", json=bad)).status_code == 400
     found = await written(settings)
-    assert len(found) == 22
+    # What is sent again after a 503 may stand there more than once.
+    assert len(found) >= 22
+    sent = {("ann", "e-1")} | {(f"user-{n}", f"e-{n}") for n in range(20)}
+    assert {(event.user_id, event.event_id) for _, event in found} == sent
     assert all(partition == partition_of(event.user_id, PARTITIONS) for partition, event in found)
     assert all(event.source is None for _, event in found)
-    assert "bob" not in {event.user_id for _, event in found}
 
 
 async def test_a_request_is_answered(client: httpx.AsyncClient, answering: None) -> None:
@@ -173,7 +185,7 @@ async def test_the_deadline_decides(client: httpx.AsyncClient, settings: Setting
     old = listed("ann", "tea", trigger="old")
     await producer.send_and_wait("recommendations", msgspec.json.encode(old))
     await producer.stop()
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(60):
         while (await client.get("/v1/recommendations/ann")).status_code != 200:  # noqa: ASYNC110
             await asyncio.sleep(0.05)
     answer = (await client.post("/v1/requests?deadline_ms=300", json={"user_id": "ann"})).json()
@@ -189,7 +201,7 @@ async def test_a_page_sees_its_visitors_click_change_the_list(
 ) -> None:
     """From the form to the fragment, over the wire: the first list comes by itself, the click changes it."""
     await client.get("/")
-    async with asyncio.timeout(30), client.stream("GET", "/live") as stream:
+    async with asyncio.timeout(90), client.stream("GET", "/live") as stream:
         assert stream.headers["content-type"].startswith("text/event-stream")
         seen = fragments(stream)
         await until(seen, "you", "tea")
@@ -232,16 +244,16 @@ async def test_a_broker_that_comes_later_and_goes(tmp_path: Path) -> None:
         with broker:
             await provision(settings)
             await until_ready(client)
-            assert (await client.post("/v1/events", json=click("ann", "e-1"))).status_code == 202
+            assert (await posted(client, click("ann", "e-1"))).status_code == 202
         await eventually(lambda: silent(client), 60)
         await until_ready(client, 503)
         assert (await client.post("/v1/events", json=click("ann", "e-2"))).status_code == 503
 
 
 async def silent(client: httpx.AsyncClient) -> bool:
-    """Whether the gateway says so of the broker; other checks may say it first."""
-    checks = (await client.get("/readyz")).json()["checks"]
-    return bool(checks["gateway"] == "the broker does not answer")
+    """Whether the gateway says so of the broker, or what its client said; other checks may say it first."""
+    said = (await client.get("/readyz")).json()["checks"]["gateway"]
+    return bool(said == "the broker does not answer" or said.startswith("broker: "))
 
 
 async def test_a_taken_port_is_named(settings: Settings) -> None:

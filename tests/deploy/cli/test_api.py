@@ -10,6 +10,7 @@ import urllib.request
 import pytest
 
 from deploy.cli.main import BAD_INPUT, FAILED, run
+from tests.e2e.processes import started
 
 COMMAND = [sys.executable, "-m", "deploy.cli", "api"]
 
@@ -18,10 +19,10 @@ COMMAND = [sys.executable, "-m", "deploy.cli", "api"]
 def test_it_serves_until_asked_to_end(name: str) -> None:
     """It answers before any broker does, and a signal ends it with exit code 0."""
     command = [*COMMAND, "--port", "0", "--json"]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
+    with started(command) as process:
         assert process.stdout is not None
         url = json.loads("".join(process.stdout.readline() for _ in range(3)))["url"]
-        with urllib.request.urlopen(f"{url}livez", timeout=10) as answer:
+        with urllib.request.urlopen(f"{url}livez", timeout=30) as answer:
             assert json.load(answer) == {"alive": True}
         process.send_signal(getattr(signal, name))
         _, err = process.communicate(timeout=30)

@@ -94,13 +94,14 @@ def test_who_gets_no_list_leaves(households: Households) -> None:
 
 
 def test_latency_runs_from_the_trigger_to_its_list(households: Households) -> None:
-    """Lists that answer nothing of ours count, but have no latency."""
+    """Lists that answer nothing of ours count, but have no latency, and their rungs are not told."""
     front = shop(households)
     (ask,) = requests(front.due(104.5))
     front.on_list(answer(ask.event_id, "h1"), 104.75)
     front.on_list(answer("foreign", "h9"), 104.75)
     assert front.ledger.lists == 2
     assert front.ledger.latencies == pytest.approx([250.0])
+    assert front.ledger.rungs == {"full": 1}
 
 
 def test_the_past_is_the_real_one_and_stamped_before_the_opening(households: Households) -> None:

@@ -14,7 +14,8 @@ def tansu() -> Iterator[KafkaSettings]:
     """Settings for an embedded broker of this session's own."""
     install()
     with EmbeddedBroker() as broker:
-        yield KafkaSettings(**broker.settings(), linger_ms=0)
+        # a longer session does not throw a starved encoder out, whose next one would publish again
+        yield KafkaSettings(**broker.settings() | {"session_seconds": 6.0, "linger_ms": 0})
 
 
 @pytest.fixture

@@ -58,8 +58,8 @@ async def read(kafka: KafkaSettings, topic: Topic, *, committed: bool = False) -
         return records
 
 
-async def eventually(check: Callable[[], Any], seconds: float = 20.0) -> Any:
-    """What ``check`` (maybe awaitable) returns, as soon as it is true."""
+async def eventually(check: Callable[[], Any], seconds: float = 60.0) -> Any:
+    """What ``check`` (maybe awaitable) returns, as soon as it is true; a starved machine has a minute."""
     deadline = asyncio.get_running_loop().time() + seconds
     while True:
         value = check()
@@ -79,7 +79,7 @@ async def running(work: Any, stop: asyncio.Event) -> AsyncIterator["asyncio.Task
         yield task
     finally:
         stop.set()
-        await asyncio.wait_for(task, 20)
+        await asyncio.wait_for(task, 60)
 
 
 def latest(records: Iterable[Any]) -> dict[bytes, bytes | None]:

@@ -3,7 +3,7 @@
 import asyncio
 import time
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 
 import msgspec
 import numpy as np
@@ -56,6 +56,22 @@ async def working(kafka, encoder=None, facts=None) -> AsyncIterator[Facts]:
         await asyncio.to_thread(pool.close)
 
 
+@asynccontextmanager
+async def killed(kafka, encoder) -> AsyncIterator[None]:
+    """A stage that dies at the end of the block, wherever it is; then the encoder may go on."""
+    pool = EncoderPool([encoder], clock=time.perf_counter)
+    dying = asyncio.ensure_future(EncodeStage(kafka, pool).run(asyncio.Event()))
+    try:
+        yield
+    finally:
+        dying.cancel()
+        await asyncio.wait([dying])
+        encoder.gate.set()
+        await asyncio.to_thread(pool.close)
+    with pytest.raises(asyncio.CancelledError):
+        dying.result()
+
+
 def item(number: int | str, **fields) -> tuple[bytes, bytes]:
     made = Item(item_id=f"i{number}", **{"title": f"title of {number}", **fields})
     return made.item_id.encode(), msgspec.json.encode(made)
@@ -75,7 +91,7 @@ async def test_every_item_gets_its_vector(any_broker):
     kafka = await furnish(any_broker)
     await write(kafka, Topic.ITEMS, [item(i) for i in range(300)])
     async with working(kafka) as facts:
-        await eventually(lambda: facts.published == 300)
+        await eventually(lambda: facts.published >= 300)
     records = await read(kafka, Topic.EMBEDDINGS)
     encoder = LetterEncoder()
     assert len(records) == 300
@@ -96,7 +112,7 @@ async def test_the_last_update_stands_last(any_broker):
     second = [item(i, title="short") for i in range(50)]
     await write(kafka, Topic.ITEMS, [item("warm", title="short"), *first, *second])
     async with working(kafka) as facts:
-        await eventually(lambda: facts.published == 101)
+        await eventually(lambda: facts.published >= 101)
     hashes = {
         msgspec.json.decode(v, type=Embedding).text_hash
         for v in latest(await read(kafka, Topic.EMBEDDINGS)).values()
@@ -109,7 +125,7 @@ async def test_a_new_price_publishes_no_vector(any_broker):
     kafka = await furnish(any_broker)
     await write(kafka, Topic.ITEMS, [item(1, price=float(price)) for price in range(20)])
     async with working(kafka) as facts:
-        await eventually(lambda: facts.all == 20)
+        await eventually(lambda: facts.all >= 20)
     assert (facts.published, facts.unchanged) == (1, 19)
     assert len(await read(kafka, Topic.EMBEDDINGS)) == 1
     assert await committed(kafka) == 20
@@ -121,7 +137,7 @@ async def test_what_is_delisted_or_loses_its_text_loses_its_vector(any_broker):
     delisted, emptied, relisted = (b"i1", None), item(2, title=""), (b"i3", None)
     await write(kafka, Topic.ITEMS, [item(1), item(2), item(3), delisted, emptied, relisted, item(3)])
     async with working(kafka) as facts:
-        await eventually(lambda: facts.all == 7)
+        await eventually(lambda: facts.all >= 7)
     held = latest(await read(kafka, Topic.EMBEDDINGS))
     assert [held[key] is None for key in (b"i1", b"i2", b"i3")] == [True, True, False]
 
@@ -143,7 +159,7 @@ async def test_poison_is_passed_over_and_named_once(any_broker):
     good = [item(i) for i in range(200)]
     await write(kafka, Topic.ITEMS, [*good[:100], *poison, *good[100:]])
     async with working(kafka) as facts:
-        await eventually(lambda: facts.all == 206)
+        await eventually(lambda: facts.all >= 206)
     assert (facts.published, facts.refused) == (200, 6)
     assert set(latest(await read(kafka, Topic.EMBEDDINGS))) == {key for key, _ in good}
     (letter,) = await read(kafka, Topic.DEAD_LETTERS)
@@ -158,10 +174,10 @@ async def test_a_restart_encodes_nothing_twice(any_broker):
     kafka = await furnish(any_broker)
     await write(kafka, Topic.ITEMS, [item(i) for i in range(20)])
     async with working(kafka) as facts:
-        await eventually(lambda: facts.published == 20)
+        await eventually(lambda: facts.published >= 20)
     await write(kafka, Topic.ITEMS, [item("new")])
     async with working(kafka) as facts:
-        await eventually(lambda: facts.published == 1)
+        await eventually(lambda: facts.published >= 1)
     assert len(await read(kafka, Topic.EMBEDDINGS)) == 21
 
 
@@ -171,18 +187,12 @@ async def test_nothing_is_committed_before_its_vector_is_written(any_broker):
     await write(kafka, Topic.ITEMS, [item(i) for i in range(40)])
     held = LetterEncoder()
     held.gate.clear()
-    pool = EncoderPool([held], clock=time.perf_counter)
-    dying = asyncio.ensure_future(EncodeStage(kafka, pool).run(asyncio.Event()))
-    await eventually(held.busy.is_set)
-    await asyncio.sleep(1.2)  # longer than the commit period
-    assert await committed(kafka) == 0
-    dying.cancel()
-    with pytest.raises(asyncio.CancelledError):
-        await dying
-    held.gate.set()
-    await asyncio.to_thread(pool.close)
+    async with killed(kafka, held):
+        await eventually(held.busy.is_set)
+        await asyncio.sleep(1.2)  # longer than the commit period
+        assert await committed(kafka) == 0
     async with working(kafka) as facts:
-        await eventually(lambda: facts.published == 40)
+        await eventually(lambda: facts.published >= 40)
     assert len(latest(await read(kafka, Topic.EMBEDDINGS))) == 40
 
 
@@ -203,9 +213,11 @@ async def test_no_more_texts_are_read_than_may_wait(any_broker):
     await write(kafka, Topic.ITEMS, [item(i) for i in range(8 * MAX_RECORDS)])
     stop = asyncio.Event()
     async with running(EncodeStage(kafka, pool, observer=facts).run(stop), stop):
-        await eventually(lambda: asked > 2 * MAX_RECORDS, 60)
-        held.gate.set()
-        await eventually(lambda: facts.published == 8 * MAX_RECORDS, 60)
+        try:
+            await eventually(lambda: asked > 2 * MAX_RECORDS)
+        finally:
+            held.gate.set()
+        await eventually(lambda: facts.published >= 8 * MAX_RECORDS)
     await asyncio.to_thread(pool.close)
     # one poll has its vectors awaited, MAX_POLLS are behind it, and one more waits for room
     assert 2 * MAX_RECORDS < most <= (MAX_POLLS + 2) * MAX_RECORDS
@@ -216,14 +228,13 @@ async def test_two_workers_hand_over_without_losing_an_item(real):
     """A second worker joins while the first works: every item has its last vector, all is committed."""
     own = await furnish(real)
     one, two = Facts(), Facts()
-    async with working(own, facts=one):
+    async with AsyncExitStack() as stack:
+        await stack.enter_async_context(working(own, facts=one))
         for part in range(10):
             if part == 3:
-                joining = working(own, facts=two)
-                await joining.__aenter__()
+                await stack.enter_async_context(working(own, facts=two))
             await write(own, Topic.ITEMS, [item(i, title=f"edition {part} of {i}") for i in range(100)])
         await eventually(lambda: _committed_all(own, 1000))
-        await joining.__aexit__(None, None, None)
     held = latest(await read(own, Topic.EMBEDDINGS))
     assert {msgspec.json.decode(value, type=Embedding).text_hash for value in held.values()} == {
         text_hash(f"edition 9 of {i}") for i in range(100)

@@ -32,7 +32,7 @@ class LetterEncoder:
 
     def encode(self, batch: Sequence[Tokens]) -> Vectors:
         self.busy.set()
-        self.gate.wait(10)
+        self.gate.wait(120)
         self.batches.append(list(batch))
         if any("poison" in bytes(t % 256 for t in tokens).decode("latin-1") for tokens in batch):
             raise EncodeError("poison")

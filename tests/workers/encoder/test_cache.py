@@ -57,7 +57,9 @@ def test_the_least_recently_used_vector_leaves_first():
 
 
 def make(url, clock, observer=None, **options):
-    return RedisCache(connect(url), SPEC, ttl_seconds=100, clock=clock, observer=observer, **options)
+    """A cache with time enough for a starved Redis."""
+    client = connect(url, timeout_seconds=5.0)
+    return RedisCache(client, SPEC, ttl_seconds=100, clock=clock, observer=observer, **options)
 
 
 @pytest.mark.redis

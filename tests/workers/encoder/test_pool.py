@@ -15,6 +15,9 @@ from workers.encoder.observer import NullEncoderObserver
 from workers.encoder.pool import EncoderPool
 from workers.encoder.protocol import EncodeError
 
+SECONDS = 60.0
+"""A starved machine has a minute."""
+
 
 class Counter(NullEncoderObserver):
     def __init__(self):
@@ -53,7 +56,7 @@ def test_equal_texts_are_encoded_once(letters):
     with running_pool(letters, observer=counter) as pool:
         futures = [*pool.submit(["tea", "tea"]), *pool.submit(["tea"])]
         letters.gate.set()
-        assert len({future.result(10) for future in futures}) == 1
+        assert len({future.result(SECONDS) for future in futures}) == 1
         pool.encode(["tea"])
     assert (counter.texts, counter.joined, counter.hits["memory"]) == (1, 2, 1)
 
@@ -66,7 +69,7 @@ def test_a_poison_text_fails_alone(make_pool, letters):
     texts = [f"text {i}" for i in range(15)] + ["poison"] + [f"more {i}" for i in range(15)]
     futures = pool.submit(texts)
     letters.gate.set()
-    failed = [text for text, future in zip(texts, futures, strict=True) if future.exception(10)]
+    failed = [text for text, future in zip(texts, futures, strict=True) if future.exception(SECONDS)]
     assert failed == ["poison"]
     assert counter.failed == 1
     with pytest.raises(EncodeError, match="poison"):
@@ -76,15 +79,15 @@ def test_a_poison_text_fails_alone(make_pool, letters):
 def test_a_text_that_has_no_tokens_fails_alone(make_pool, letters):
     """The tokeniser refuses one text: the others of the call are encoded."""
     good, bad = make_pool(letters).submit(["good", "untokenizable"])
-    assert isinstance(bad.exception(10), EncodeError)
-    assert len(good.result(10)) == 2 * DIM
+    assert isinstance(bad.exception(SECONDS), EncodeError)
+    assert len(good.result(SECONDS)) == 2 * DIM
 
 
 def test_a_vector_that_is_not_finite_never_leaves(make_pool, letters):
     """NaN from the model is the text's failure."""
     good, bad = make_pool(letters).submit(["good", "nan"])
-    assert isinstance(bad.exception(10), EncodeError)
-    assert np.isfinite(np.frombuffer(good.result(10), "<f2")).all()
+    assert isinstance(bad.exception(SECONDS), EncodeError)
+    assert np.isfinite(np.frombuffer(good.result(SECONDS), "<f2")).all()
 
 
 def test_a_failed_text_may_be_asked_for_again(make_pool, letters):
@@ -92,7 +95,7 @@ def test_a_failed_text_may_be_asked_for_again(make_pool, letters):
     pool = make_pool(letters)
     for _ in range(2):
         (future,) = pool.submit(["poison"])
-        assert isinstance(future.exception(10), EncodeError)
+        assert isinstance(future.exception(SECONDS), EncodeError)
     assert len(letters.batches) == 2
 
 
@@ -104,7 +107,7 @@ def test_cancelled_asks_do_not_harm_the_worker(make_pool, letters):
     (here,) = pool.submit(["tea"])
     assert gone.cancel()
     letters.gate.set()
-    assert here.result(10)
+    assert here.result(SECONDS)
     assert pool.encode(["cup"]).shape == (1, DIM)
 
 
@@ -141,7 +144,7 @@ def test_two_encoders_share_the_queue():
     held.gate.clear()
     pool = EncoderPool([held, free], clock=time.perf_counter, max_tokens=4, memory_bytes=0)
     futures = [pool.submit([f"t{i}"])[0] for i in range(20)]
-    deadline = time.monotonic() + 10
+    deadline = time.monotonic() + SECONDS
     while sum(future.done() for future in futures) < 18 and time.monotonic() < deadline:
         time.sleep(0.01)
     assert sum(future.done() for future in futures) >= 18
@@ -166,11 +169,12 @@ def test_a_second_worker_reads_from_redis(make_pool, letters, redis_url):
     counter = Counter()
 
     def shared():
-        return RedisCache(connect(redis_url), letters.spec, ttl_seconds=100, clock=time.monotonic)
+        client = connect(redis_url, timeout_seconds=5.0)
+        return RedisCache(client, letters.spec, ttl_seconds=100, clock=time.monotonic)
 
     first = make_pool(letters, shared=shared()).encode(["tea", "cup"])
     with redis.Redis.from_url(redis_url) as client:
-        deadline = time.monotonic() + 10
+        deadline = time.monotonic() + SECONDS
         while len(client.keys()) < 2 and time.monotonic() < deadline:
             time.sleep(0.01)
     second = make_pool(letters, shared=shared(), observer=counter).encode(["tea", "cup"])
@@ -182,7 +186,8 @@ def test_a_second_worker_reads_from_redis(make_pool, letters, redis_url):
 @pytest.mark.redis
 def test_redis_may_die_in_the_middle(make_pool, letters, redis_url):
     """Redis goes away while the worker works: every text still gets its vector."""
-    shared = RedisCache(connect(redis_url), letters.spec, ttl_seconds=100, clock=time.monotonic)
+    client = connect(redis_url, timeout_seconds=5.0)
+    shared = RedisCache(client, letters.spec, ttl_seconds=100, clock=time.monotonic, rest_seconds=60.0)
     pool = make_pool(letters, shared=shared)
     pool.encode(["before"])
     with redis.Redis.from_url(redis_url) as client:
