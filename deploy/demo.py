@@ -162,11 +162,11 @@ class Demo:
             self.drive.run(self.stocked.items(), since=self.stocked.since, patience=FIRST_LIST_SECONDS)
         )
         try:
-            if await reached(self.drive.answered, shop, stop, self._needed):
+            if await reached(self.drive.answered, shop, stop, lambda: self._revived(say)):
                 self.first_list = time.monotonic() - self.started
                 say(f"first list after {self.first_list:.1f} s")
             opened = None
-            if await reached(self.drive.opened, shop, stop, self._needed):
+            if await reached(self.drive.opened, shop, stop, lambda: self._revived(say)):
                 opened = time.monotonic()
                 self._start_the_rest()
                 ledger, seconds = self.stocked.shop.ledger, self.options.seconds

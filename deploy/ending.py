@@ -12,6 +12,9 @@ from deploy.watchdog import STATUS, STDERR
 LEAVE_SECONDS = 60.0
 """Longer than a drain and the end of all clients take, and than an orchestrator waits before it kills."""
 
+TELL_SECONDS = 5.0
+"""For saying what did not end."""
+
 
 def leave_within(seconds: float) -> None:
     """Leave this process if it is still here so much later; a thread of its own sees to it."""
@@ -22,6 +25,9 @@ def leave_within(seconds: float) -> None:
 
 def _leave(seconds: float) -> None:
     """Nothing is flushed or closed: that is what did not come to an end."""
+    leaving = threading.Timer(TELL_SECONDS, os._exit, (STATUS,))
+    leaving.daemon = True
+    leaving.start()  # whoever reads our words may not read them any more
     try:
         said = f"error: told to end {seconds:.0f} s ago and still here; tasks wait here:\n"
         os.write(STDERR, said.encode())

@@ -7,7 +7,7 @@ from typing import Any, Self
 
 import numpy as np
 
-from models import lending
+from models import ladder, lending
 from models.allowed import allowed, most_popular
 from models.bandit.click import ClickPosterior
 from models.bandit.purchase import PurchasePosterior
@@ -30,19 +30,7 @@ from models.fusion.head import Head
 from models.fusion.scoreboard import Scoreboard
 from models.fusion.scored import ScoredLists
 from models.interning import Interner
-from models.ladder import (
-    FULL,
-    GIVEN,
-    GLOBAL,
-    SAFE,
-    SEGMENT,
-    Way,
-    known,
-    opening,
-    plain,
-    popular_lists,
-    way_of,
-)
+from models.ladder import FULL, GIVEN, GLOBAL, OPENING, SAFE, Way
 from models.policy.decide import Stamp, decide
 from models.policy.rules import Shelf
 from models.policy.safe import SafePopularity, safe_lists
@@ -241,19 +229,15 @@ class Engine:
         """``recommend`` without user state: events may be applied on another thread meanwhile."""
         view = self.policy.view
         ways = [
-            way_of(rung, arm, safe=view.serves_safe(arm), restricted=r.restricted)
+            ladder.way_of(rung, arm, safe=view.serves_safe(arm), restricted=r.restricted)
             for arm, r in zip(batch.arms, batch.requests, strict=True)
         ]
-        popular = None
-        if any(way not in (FULL, GIVEN) for way in ways):
-            popular = self._popular(view, max(r.k for r in batch.requests))
-        if popular is None:
-            ways = [FULL if way in (SAFE, GLOBAL, SEGMENT) else way for way in ways]
+        popular, ways = self._stock(view, batch, ways)
         stamp = Stamp(now=batch.now, seed=seed, model=self.model)
         drawn: list[Decision | None] = [None] * len(ways)
         for way in dict.fromkeys(ways):
             at = [n for n, mine in enumerate(ways) if mine is way]
-            marked = replace(stamp, rung=way.rung, cause=cause if way.rung is not Rung.FULL else None)
+            marked = replace(stamp, rung=way.rung, cause=ladder.missing(way, rung, cause))
             lists = self._draw(view, way, batch.some(at), marked, popular, explain=explain)
             for n, decision in zip(at, lists, strict=True):
                 drawn[n] = decision
@@ -271,8 +255,8 @@ class Engine:
     ) -> list[Decision]:
         """Decisions that are made in one way."""
         requests, arms, contexts, pool = batch.requests, batch.arms, batch.contexts, view.settings.pool
-        if way.scores == "safe" and popular is not None:
-            served = view.on_safe() if way is GLOBAL else view
+        if way in (SAFE, GLOBAL, OPENING) and popular is not None:
+            served = view if way is SAFE else view.on_safe()
             scored = self._safe(requests, contexts, popular, pool)
             return decide(
                 served, requests, scored, items=self.items, stamp=stamp, shelf=self._shelf(), arms=arms
@@ -282,7 +266,13 @@ class Engine:
         if way is GIVEN:
             scored = self._given(requests, contexts, pool)
             return decide(
-                plain(view), requests, scored, items=self.items, stamp=stamp, shelf=self._shelf(), arms=arms
+                ladder.plain(view),
+                requests,
+                scored,
+                items=self.items,
+                stamp=stamp,
+                shelf=self._shelf(),
+                arms=arms,
             )
         scored = self._score(requests, contexts, pool)
         if self.content.without_vectors:
@@ -300,7 +290,9 @@ class Engine:
             arms=arms,
         )
         lower = replace(stamp, rung=Rung.GLOBAL, cause=Cause.OPENING)
-        return self._redrawn(decisions, view, batch, lower, self._opening(requests, pool))
+        lacking = ladder.short(requests, decisions, pool, met=len(self.log.items) - 1)
+        k = max((requests[n].k for n in lacking), default=0)
+        return self._redrawn(decisions, lacking, view, batch, lower, self._opening(view, min(k, pool)))
 
     def _draw_segment(
         self,
@@ -310,29 +302,35 @@ class Engine:
         popular: tuple[Int32, Float64] | None,
     ) -> list[Decision]:
         """What is popular in each person's situation; what is popular at all where that is too little."""
-        requests, arms, contexts = batch.requests, batch.arms, batch.contexts
+        requests, arms, contexts, pool = batch.requests, batch.arms, batch.contexts, view.settings.pool
         sizes = len(self.log.items), len(self.items)
         exclude = self._exclude(requests, contexts)
-        scored = self.scorer.popular_here(contexts, exclude, sizes, view.settings.pool, self.safe)
+        scored = self.scorer.popular_here(contexts, exclude, sizes, pool, self.safe)
         decisions = decide(
-            plain(view), requests, scored, items=self.items, stamp=stamp, shelf=self._shelf(), arms=arms
+            ladder.plain(view),
+            requests,
+            scored,
+            items=self.items,
+            stamp=stamp,
+            shelf=self._shelf(),
+            arms=arms,
         )
-        return self._redrawn(decisions, view, batch, replace(stamp, rung=Rung.GLOBAL), popular)
+        lower = replace(stamp, rung=Rung.GLOBAL)
+        return self._redrawn(decisions, ladder.short(requests, decisions, pool), view, batch, lower, popular)
 
     def _redrawn(
         self,
         decisions: list[Decision],
+        lacking: Sequence[int],
         view: PolicyView,
         batch: Batch,
         stamp: Stamp,
         popular: tuple[Int32, Float64] | None,
     ) -> list[Decision]:
-        """The lists that came out short and name no candidates, drawn from what is popular instead."""
-        sizes = [len(d.recommendation.items) for d in decisions]
-        short = [n for n, r in enumerate(batch.requests) if sizes[n] < r.k and not r.restricted]
-        if short and popular is not None:
-            made = self._draw(view, GLOBAL, batch.some(short), stamp, popular, explain=False)
-            for n, decision in zip(short, made, strict=True):
+        """The lists that lack items, drawn from what is popular instead."""
+        if lacking and popular is not None:
+            made = self._draw(view, GLOBAL, batch.some(lacking), stamp, popular, explain=False)
+            for n, decision in zip(lacking, made, strict=True):
                 decisions[n] = decision
         return decisions
 
@@ -348,6 +346,19 @@ class Engine:
         start = np.concatenate([[0], np.cumsum(length)]).astype(np.int32)
         return safe_lists(*popular, start, banned, pool, self.fusion.part_names)
 
+    def _stock(
+        self, view: PolicyView, batch: Batch, ways: list[Way]
+    ) -> tuple[tuple[Int32, Float64] | None, list[Way]]:
+        """What lists of lower ways are drawn from; their ways, where that is too little for them."""
+        if all(way in (FULL, GIVEN) for way in ways):
+            return None, ways
+        k = min(max(r.k for r in batch.requests), view.settings.pool)
+        if (popular := self._popular(view, k)) is not None:
+            return popular, ways
+        candidates = self._opening(view, k)
+        other = FULL if candidates is None else OPENING
+        return candidates, [way if way in (FULL, GIVEN) else other for way in ways]
+
     def _popular(self, view: PolicyView, k: int) -> tuple[Int32, Float64] | None:
         """Candidates of the safe policy with their utility; None while it knows too few for a list."""
         if self._fallback is not None:
@@ -360,28 +371,30 @@ class Engine:
             return None
         return slots[listed], utility[listed]
 
-    def _opening(self, requests: Sequence[ListRequest], length: int) -> tuple[Int32, Float64] | None:
-        """Candidates of a shop that opens: what was met so far, then the newest of the catalogue.
+    def _opening(self, view: PolicyView, k: int) -> tuple[Int32, Float64] | None:
+        """Candidates of a shop that opens: what was met so far, then what the catalogue described last.
 
-        None when more items were met than a list holds, or the catalogue adds none to them.
+        None when ``k`` items were met, or the catalogue adds none to them.
         """
-        met = self.scorer.maps.item_of[1 : len(self.log.items)]
-        if len(met) >= max((r.k for r in requests), default=0):
+        if len(self.log.items) > k:
             return None
-        return opening(self.catalogue, met, self.safe.utility(self.scorer.maps.fold_of[met]), length)
+        self.scorer.maps.reserve(len(self.log.items), len(self.items))
+        met = self.scorer.maps.item_of[1 : len(self.log.items)]
+        utility = self.safe.utility(self.scorer.maps.fold_of[met])
+        return ladder.opening(self.catalogue, met, utility, k + view.settings.pool + self.users.history)
 
     def popular(self, *, now: int, length: int = 200) -> PopularLists:
         """What is popular with everybody and in each segment: for who must do without an engine."""
         maps = self.scorer.maps
         maps.reserve(len(self.log.items), len(self.items))
         listed = self.catalogue.live()[maps.item_of[: len(self.log.items)]]
-        return popular_lists(
+        return ladder.popular_lists(
             self.popularity, self.safe, self.log.items, listed, now=now, model=self.model, length=length
         )
 
     def fall_back(self, lists: PopularLists | None) -> None:
         """Let these stand in for the safe policy's own counts, until told otherwise (None)."""
-        self._fallback = None if lists is None else known(lists, self.items.intern_many)
+        self._fallback = None if lists is None else ladder.known(lists, self.items.intern_many)
 
     def rank(self, requests: Sequence[ListRequest], *, now: int) -> ScoredLists:
         """Candidates by fused utility, as many as the longest ``k``: no exploration, no diversity."""
@@ -476,8 +489,7 @@ class Engine:
             Damaged, of another version, or learned with other features or factors.
         """
         parts, meta = unpack_parts(data, "engine", self.VERSION)
-        self._check_features(meta.get("features", list(self.fusion.feature_names)))
-        self._check_width(meta.get("factors"))
+        lending.refuse_other(meta, self.fusion.feature_names, self.settings.factors)
         self.log.restore(parts["log"])
         self._map_all()
 
@@ -505,8 +517,7 @@ class Engine:
         SnapshotError
             Learned by another build, or with other features, factors, or another experiment.
         """
-        self._check_features(lent.values["features"])
-        self._check_width(lent.values["factors"])
+        lending.refuse_other(lent.values, self.fusion.feature_names, self.settings.factors)
         if (theirs := lent.values["experiment"]) != self.experiment.name:
             ours_is = f"experiment.name = {self.experiment.name!r}"
             raise SnapshotError(f"{ours_is}: the learner's is {theirs!r}: its policy switches are not ours")
@@ -514,17 +525,6 @@ class Engine:
             self._map_new()
         else:
             self._map_all()
-
-    def _check_features(self, theirs: list[str]) -> None:
-        ours = list(self.fusion.feature_names)
-        if theirs != ours:
-            differ = sorted(set(theirs) ^ set(ours))
-            raise SnapshotError(f"engine: learned with other features, {differ}: rebuild from the log")
-
-    def _check_width(self, theirs: int | None) -> None:
-        if theirs != self.settings.factors:
-            ours_is = f"engine.factors = {self.settings.factors}"
-            raise SnapshotError(f"{ours_is}: learned with {theirs}: set that, or rebuild from the log")
 
     def _opinions(self, contexts: Contexts, exclude: Bool, only: Union | None = None) -> Opinions:
         return self.scorer.opinions(contexts, exclude, (len(self.log.items), len(self.items)), only)

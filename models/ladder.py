@@ -15,7 +15,9 @@ from models.components.popularity import COLUMNS, Popularity
 from models.interning import Interner
 from models.policy.safe import SafePopularity
 from models.policy.view import PolicyView
-from schemas.ladder import Rung
+from models.requests import ListRequest
+from schemas.events import Decision
+from schemas.ladder import Cause, Rung
 from schemas.popular import SEGMENTS, PopularItem, PopularLists
 from schemas.signals import Arm, Float64, Int32, UInt8
 
@@ -32,6 +34,7 @@ SAFE = Way("safe", Rung.FULL)
 """The holdout's lists, and everybody's after a rollback: popularity by order, not for want of anything."""
 SEGMENT = Way("segment", Rung.SEGMENT)
 GLOBAL = Way("safe", Rung.GLOBAL)
+OPENING = Way("opening", Rung.GLOBAL)
 GIVEN = Way("given", Rung.GLOBAL)
 
 
@@ -61,9 +64,36 @@ def way_of(rung: Rung, arm: Arm, *, safe: bool, restricted: bool) -> Way:
     return FULL if rung is Rung.FULL else SEGMENT
 
 
+def missing(way: Way, rung: Rung, cause: Cause | None) -> Cause | None:
+    """What a list names as missing that is made in a way, where ``cause`` made this the best rung.
+
+    Examples
+    --------
+    >>> missing(SEGMENT, Rung.SEGMENT, Cause.OVERLOAD).value, missing(OPENING, Rung.FULL, None).value
+    ('overload', 'opening')
+    >>> missing(SAFE, Rung.SEGMENT, Cause.OVERLOAD)
+    """
+    told = None if Rung.FULL in (way.rung, rung) else cause
+    return Cause.OPENING if told is None and way is OPENING else told
+
+
 def plain(view: PolicyView) -> PolicyView:
     """The same policy without what costs time and needs vectors or posteriors: variety and Thompson draws."""
     return replace(view, settings=msgspec.structs.replace(view.settings, variety=0.0, thompson=0.0))
+
+
+def short(
+    requests: Sequence[ListRequest], decisions: Sequence[Decision], pool: int, *, met: int = 0
+) -> list[int]:
+    """Whose lists hold less than was asked for, than the pool holds, and than was met at all.
+
+    Nobody's whose request says what may be listed.
+    """
+    return [
+        n
+        for n, (request, decision) in enumerate(zip(requests, decisions, strict=True))
+        if max(met, len(decision.recommendation.items)) < min(request.k, pool) and not request.restricted
+    ]
 
 
 def opening(catalogue: Catalogue, met: Int32, utility: Float64, length: int) -> tuple[Int32, Float64] | None:

@@ -4,7 +4,7 @@ The lender goes on learning into its own arrays, so what it lends is published a
 others map); a borrower holds views of that copy, and must not learn.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from models.arena import Array
@@ -33,6 +33,22 @@ def lend(log: FoldLog) -> Lent:
         folds[fold.name] = {"version": fold.VERSION, "values": lent.values}
     high_water = sorted((*source, to) for source, to in log.high_water.items())
     return Lent(arrays, {"folds": folds, "high_water": high_water, "rows": log.rows_learned})
+
+
+def refuse_other(theirs: Mapping[str, Any], features: Sequence[str], factors: int) -> None:
+    """Refuse what was learned with other features or factors than ours.
+
+    Raises
+    ------
+    SnapshotError
+        Names what differs.
+    """
+    if (names := list(theirs.get("features", features))) != list(features):
+        differ = sorted(set(names) ^ set(features))
+        raise SnapshotError(f"engine: learned with other features, {differ}: rebuild from the log")
+    if (width := theirs.get("factors")) != factors:
+        ours_is = f"engine.factors = {factors}"
+        raise SnapshotError(f"{ours_is}: learned with {width}: set that, or rebuild from the log")
 
 
 def adopt(log: FoldLog, lent: Lent) -> bool:

@@ -83,8 +83,8 @@ async def reader(
         max_partition_fetch_bytes=fetch_bytes,
     )
     await connect(consumer)
-    await asyncio.sleep(0)  # its task must have begun: stopped before that, the client raises CancelledError
     try:
+        await asyncio.sleep(0)  # its task must have begun: stopped before that, it raises CancelledError
         yield consumer
     finally:
         await closed(consumer.stop())

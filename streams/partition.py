@@ -222,6 +222,7 @@ class Partition:
         )
         await self._load(restored)
         if not self.owned():  # released meanwhile: what follows is its next owner's
+            await self.close()
             return
         self._undecided = [t for t in self._scan.undecided if t.offset <= self._applied]
         self._candidates = {t.offset: t for t in self._scan.undecided if t.offset > self._applied}

@@ -3,6 +3,8 @@
 import asyncio
 import logging
 from collections.abc import Awaitable, Callable, Coroutine
+from contextlib import suppress
+from time import monotonic
 from typing import Any
 
 from schemas.errors import UnavailableError
@@ -10,7 +12,7 @@ from schemas.errors import UnavailableError
 log = logging.getLogger(__name__)
 
 AGAIN_SECONDS = 25.0
-"""Longer than what ends well takes to close its clients, and shorter than the grace of an orchestrator."""
+"""Longer than what ends well takes to close its clients, and shorter than a process may take to leave."""
 
 
 class Tasks:
@@ -83,16 +85,29 @@ async def unless(stop: asyncio.Event, work: Coroutine[Any, Any, object]) -> bool
     return False
 
 
-async def end(*tasks: "asyncio.Future[Any]") -> None:
-    """Cancel these and return when all have ended; who goes on nevertheless is told again, and named."""
+async def end(*tasks: "asyncio.Task[Any]") -> None:
+    """Cancel these and return when all have ended; who goes on nevertheless is told again, and named.
+
+    To be cancelled meanwhile tells all of them again, and is raised when they have ended.
+    """
     left = {task for task in tasks if not task.done()}
+    for task in left:
+        if not task.cancelling():  # told already, it may be closing its clients
+            task.cancel()
+    told = False
     while left:
+        try:
+            _, left = await asyncio.wait(left, timeout=AGAIN_SECONDS)
+        except asyncio.CancelledError:
+            told, left = True, {task for task in left if not task.done()}
+        else:
+            if left:
+                log.warning("told to end %.0f s ago, and told again: %s", AGAIN_SECONDS, [*map(repr, left)])
         for task in left:
             task.cancel()
-        _, left = await asyncio.wait(left, timeout=AGAIN_SECONDS)
-        if left:
-            log.warning("told to end %.0f s ago, and told again: %s", AGAIN_SECONDS, [*map(repr, left)])
     await asyncio.gather(*tasks, return_exceptions=True)
+    if told:
+        raise asyncio.CancelledError
 
 
 async def begun(start: Coroutine[Any, Any, object]) -> None:
@@ -101,13 +116,21 @@ async def begun(start: Coroutine[Any, Any, object]) -> None:
     ``AIOKafkaClient.bootstrap`` (0.14.0) holds its first connection where nobody can reach it: cancelled
     there, it leaves the socket open.
     """
-    starting = asyncio.ensure_future(start)
+    starting = asyncio.create_task(start)
     try:
         await asyncio.shield(starting)
     except asyncio.CancelledError:
-        await asyncio.wait([starting], timeout=1.0)
+        await _settled(starting)
         await end(starting)
         raise
+
+
+async def _settled(task: "asyncio.Task[Any]", seconds: float = 1.0) -> None:
+    """Return when it has ended, or the time is over, however often we are told to end meanwhile."""
+    deadline = monotonic() + seconds
+    while not task.done() and (left := deadline - monotonic()) > 0:
+        with suppress(asyncio.CancelledError):  # who called raises its own
+            await asyncio.wait([task], timeout=left)
 
 
 async def closed(closing: Awaitable[object]) -> None:

@@ -151,8 +151,10 @@ class RedisView:
                     self._observer.redis_failed(self._why)
                     await _pause(stop)
         finally:
-            await closed(consumer.stop())
-            await self._redis.aclose()
+            try:
+                await closed(consumer.stop())
+            finally:
+                await self._redis.aclose()
 
     async def _assign(self, consumer: Any, stop: asyncio.Event) -> None:
         """Take all partitions, as soon as the topic exists."""

@@ -17,7 +17,7 @@ from typing import Any
 import msgspec
 
 from schemas.errors import UnavailableError
-from streams.tasks import failure_of
+from streams.tasks import end, failure_of
 
 NO_HEADERS: list[tuple[str, bytes]] = []
 
@@ -128,10 +128,7 @@ class LogWriter:
     async def stop(self) -> None:
         """Let go of what has not been sent; what is on its way may still land."""
         self._fail(UnavailableError(f"{self.topic}: the writer was stopped"))
-        tasks = [*self._tasks.values(), *self._acks]
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
+        await end(*self._tasks.values(), *self._acks)
 
     async def _write(self, partition: int) -> None:
         waiting, wake = self._waiting[partition], self._wake[partition]

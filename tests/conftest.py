@@ -10,8 +10,10 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
-from hypothesis import HealthCheck
+from hypothesis import HealthCheck, is_hypothesis_test
 from hypothesis import settings as hypothesis_settings
+
+from tests.verdict import GUILTY, VerdictError, current_test
 
 os.environ.setdefault(
     "OMP_WAIT_POLICY", "passive"
@@ -40,11 +42,17 @@ REAL = ("streams", "workers", "deploy", "e2e", "faults", "benchmarks")
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """With ``--second-try``, tests of real services get one; a verdict of the oracle gets none."""
+    """With ``--second-try``, tests in the folders of services get one; a verdict and a property get none."""
     here = Path(__file__).parent
     for item in items if config.getoption("--second-try") else ():
-        if item.path.is_relative_to(here) and item.path.relative_to(here).parts[0] in REAL:
-            item.add_marker(pytest.mark.flaky(reruns=1, rerun_except=["VerdictError"]))
+        real = item.path.is_relative_to(here) and item.path.relative_to(here).parts[0] in REAL
+        if real and not is_hypothesis_test(getattr(item, "obj", None)):
+            item.add_marker(pytest.mark.flaky(reruns=1, condition=_innocent))
+
+
+def _innocent(error: BaseException | None) -> bool:
+    """Whether nothing was found lost, doubled or wrong in the test at hand, whatever else it failed of."""
+    return not isinstance(error, VerdictError) and current_test() not in GUILTY
 
 
 TIME = pytest.StashKey[object]()

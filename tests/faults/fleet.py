@@ -10,10 +10,11 @@ from typing import Any
 from schemas.settings import Settings
 from tests.faults.learned import strange_models
 from tests.faults.load import Generator, checkpointed, unfinished
-from tests.faults.oracle import VerdictError, judge
+from tests.faults.oracle import judge
 from tests.faults.report import note
 from tests.faults.worker import Worker
 from tests.streams.clients.room import eventually
+from tests.verdict import VerdictError
 
 
 def outlived_by_none(settings: Settings, directory: Path, count: int) -> Iterator[list[Worker]]:
@@ -57,7 +58,7 @@ async def worked_off(generator: Generator, workers: Iterable[Worker] = ()) -> No
     Raises
     ------
     VerdictError
-        It has not after 400 s.
+        It has not after 400 s, or what has is in nobody's state 150 s later.
     AssertionError
         None of these workers runs any more: each may end by itself, and here nobody starts it again.
     """
@@ -67,7 +68,11 @@ async def worked_off(generator: Generator, workers: Iterable[Worker] = ()) -> No
         if monotonic() > deadline:
             raise VerdictError(left)
         await asyncio.sleep(0.05)
-    await eventually(lambda: checkpointed(generator), 150)  # told to end in a rebalance, nobody writes it
+    deadline = monotonic() + 150
+    while not await checkpointed(generator):  # told to end in a rebalance, nobody writes it
+        if monotonic() > deadline:
+            raise VerdictError("what was worked off is not in the state")
+        await asyncio.sleep(0.05)
 
 
 async def settle(generator: Generator, workers: list[Worker]) -> tuple[dict[str, Any], dict[str, int]]:

@@ -37,16 +37,6 @@ Bytes = tuple[bytes | None, bytes | None]
 """Key and value of a record."""
 
 
-class VerdictError(AssertionError):
-    """Something was lost, doubled or wrong: what no second try may excuse (``--second-try``)."""
-
-
-def acquit(wrong: Mapping[Any, Any]) -> None:
-    """Raise a ``VerdictError`` that names everything that is wrong, if anything is."""
-    if wrong:
-        raise VerdictError(dict(wrong))
-
-
 @dataclass
 class Findings:
     """Everything that may be wrong, by name; all empty when nothing is.

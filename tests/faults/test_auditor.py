@@ -22,7 +22,7 @@ from tests.faults.load import Generator, deployment, finished, in_background
 from tests.faults.worker import Worker
 from tests.streams.clients.room import eventually, read, write
 
-pytestmark = [pytest.mark.kafka, pytest.mark.slow, pytest.mark.timeout(600)]
+pytestmark = [pytest.mark.kafka, pytest.mark.slow, pytest.mark.timeout(1200)]
 
 ELSEWHERE = 99
 """A partition that no worker has: its people are in the log only."""

@@ -18,12 +18,13 @@ from streams.lists import STALE_MS
 from tests.conftest import free_port
 from tests.faults.fleet import recovered, serves_all, worked_off
 from tests.faults.load import Generator, deployment, in_background
-from tests.faults.oracle import acquit, judge
+from tests.faults.oracle import judge
 from tests.faults.watching import metrics, shed
 from tests.faults.worker import Worker
 from tests.streams.clients.room import eventually, read
+from tests.verdict import acquit
 
-pytestmark = [pytest.mark.kafka, pytest.mark.slow, pytest.mark.timeout(600)]
+pytestmark = [pytest.mark.kafka, pytest.mark.slow, pytest.mark.timeout(1200)]
 
 HOUR_MS = 3_600_000
 SLACK_MS = 10_000

@@ -6,8 +6,8 @@ import pytest
 
 from tests.faults.cluster import Cluster
 from tests.faults.menu import MENU
-from tests.faults.oracle import acquit
 from tests.faults.rounds import one_round, suffer
+from tests.verdict import acquit
 
 SHORT = ("broker: SIGKILL", "network: blackhole for 4 s", "network: resets")
 

@@ -13,10 +13,11 @@ from streams.kafka import idempotent_producer
 from tests.conftest import free_port
 from tests.faults.fleet import recovered, serves_all, worked_off
 from tests.faults.load import Generator, deployment, in_background
-from tests.faults.oracle import acquit, judge
+from tests.faults.oracle import judge
 from tests.faults.watching import get, metrics, says
 from tests.faults.worker import Worker
 from tests.streams.clients.room import eventually
+from tests.verdict import acquit
 
 pytestmark = [pytest.mark.kafka, pytest.mark.slow, pytest.mark.timeout(900)]
 

@@ -17,13 +17,13 @@ from streams.logs import members_of
 from tests.conftest import free_port
 from tests.faults.fleet import serves_all, settle
 from tests.faults.load import Generator, deployment, in_background
-from tests.faults.oracle import acquit
 from tests.faults.report import note
 from tests.faults.watching import get, says
 from tests.faults.worker import Worker
 from tests.streams.clients.room import eventually
+from tests.verdict import acquit
 
-pytestmark = [pytest.mark.kafka, pytest.mark.slow, pytest.mark.timeout(600)]
+pytestmark = [pytest.mark.kafka, pytest.mark.slow, pytest.mark.timeout(1200)]
 
 GRACE_SECONDS = DRAIN_SECONDS + 10.0
 """What an orchestrator gives a process by default: the drain, and the end of all clients."""

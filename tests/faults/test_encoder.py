@@ -18,11 +18,12 @@ from schemas.topics import Topic
 from streams.kafka import idempotent_producer
 from tests.faults.fleet import recovered, serves_all, worked_off
 from tests.faults.load import ITEMS, Generator, deployment, in_background
-from tests.faults.oracle import acquit, judge
+from tests.faults.oracle import judge
 from tests.faults.worker import Worker
 from tests.streams.clients.room import eventually, read, write
+from tests.verdict import acquit
 
-pytestmark = [pytest.mark.kafka, pytest.mark.encoder, pytest.mark.slow, pytest.mark.timeout(600)]
+pytestmark = [pytest.mark.kafka, pytest.mark.encoder, pytest.mark.slow, pytest.mark.timeout(1200)]
 
 KINDS = ("tea", "cup", "hammer", "lamp", "rope")
 NEWEST = 5

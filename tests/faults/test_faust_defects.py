@@ -22,10 +22,10 @@ from streams.crash import Step
 from streams.kafka import admin, idempotent_producer, insist, read_range, reader
 from tests.faults.fleet import recovered, serves_all, settle, worked_off
 from tests.faults.load import Generator, deployment, in_background, never_hung, patient_producer
-from tests.faults.oracle import acquit
 from tests.faults.test_kill import run_schedule
 from tests.faults.worker import Worker
 from tests.streams.clients.room import eventually
+from tests.verdict import acquit
 
 BACKLOG, KILLS, STRIDE = [b"e%d" % n for n in range(20_000)], 3, 4000
 """A stock app with transactions is killed after each stride: in the middle of its work, at full pace."""
@@ -154,7 +154,7 @@ async def past_an_exception(stocks: Any) -> tuple[list[bytes], list[bytes]]:
 
 @pytest.mark.kafka
 @pytest.mark.slow
-@pytest.mark.timeout(600)
+@pytest.mark.timeout(1200)
 @pytest.mark.long_form("long form only; the acknowledgements themselves: tests/streams/test_transport.py")
 async def test_an_event_that_takes_long_is_not_lost(kafka, stocks, tmp_path):
     """Stock: later events are acknowledged before it, then comes a kill.  Ours: nothing is."""
@@ -184,7 +184,7 @@ async def counts(settings: KafkaSettings, topic: str) -> list[int]:
 
 @pytest.mark.kafka
 @pytest.mark.slow
-@pytest.mark.timeout(600)
+@pytest.mark.timeout(1200)
 @pytest.mark.long_form("long form only; ours: tests/faults/test_kill.py")
 async def test_what_is_delivered_again_counts_once(kafka, stocks, tmp_path):
     """Stock: a table counts it once more.  Ours: not."""
@@ -203,7 +203,7 @@ async def test_what_is_delivered_again_counts_once(kafka, stocks, tmp_path):
 
 @pytest.mark.kafka
 @pytest.mark.slow
-@pytest.mark.timeout(600)
+@pytest.mark.timeout(1200)
 @pytest.mark.long_form("long form only; ours: tests/faults/test_fleet.py")
 async def test_a_zombie_overwrites_nothing(kafka, stocks, tmp_path):
     """Stock: its overdue write ends on top of its successor's.  Ours: the write is refused."""
@@ -283,7 +283,7 @@ async def seen_committed(settings: KafkaSettings, name: str) -> Counter[bytes]:
 
 @pytest.mark.kafka
 @pytest.mark.slow
-@pytest.mark.timeout(600)
+@pytest.mark.timeout(1200)
 @pytest.mark.long_form("long form only; ours: tests/faults/test_kill.py")
 async def test_kills_lose_no_event(kafka, stocks, tmp_path, short):
     """Stock, ``exactly_once``: offsets are committed, their writes to the table are not.  Ours: together."""
@@ -299,7 +299,7 @@ async def test_kills_lose_no_event(kafka, stocks, tmp_path, short):
 
 @pytest.mark.kafka
 @pytest.mark.slow
-@pytest.mark.timeout(600)
+@pytest.mark.timeout(1200)
 @pytest.mark.long_form("long form only; ours: tests/faults/test_kill.py")
 async def test_kills_double_no_event(kafka, stocks, tmp_path):
     """Stock, ``exactly_once``: what it sends on is in no transaction, and comes again.  Ours: once."""

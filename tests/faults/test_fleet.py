@@ -12,8 +12,8 @@ from streams.crash import Step
 from streams.kafka import idempotent_producer
 from tests.faults.fleet import outlived_by_none, serves_all, settle
 from tests.faults.load import Generator, deployment, in_background, never_hung
-from tests.faults.oracle import acquit
 from tests.faults.worker import Worker
+from tests.verdict import acquit
 
 SESSION_SECONDS = 4.0
 PAST_SESSION = 2.0
@@ -35,7 +35,7 @@ def fleet(settings: Settings, tmp_path: Path) -> Iterator[list[Worker]]:
 
 @pytest.mark.kafka
 @pytest.mark.slow
-@pytest.mark.timeout(600)
+@pytest.mark.timeout(1200)
 @pytest.mark.parametrize("step", [Step.CHECKPOINT_OPEN, Step.DECISIONS_SENT])
 async def test_a_zombie_changes_no_statistic(settings, fleet, step):
     """A worker stops in the middle of a step, another takes over and answers, the first goes on.

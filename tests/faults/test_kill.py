@@ -14,9 +14,9 @@ from streams.crash import Step
 from tests.conftest import free_port
 from tests.faults.fleet import settle
 from tests.faults.load import Generator, deployment, in_background, patient_producer
-from tests.faults.oracle import acquit
 from tests.faults.watching import metrics
 from tests.faults.worker import Worker
+from tests.verdict import acquit
 
 RATE, SHARE_SECONDS = 330, 4.0
 """Events a second, and for how long before each of the faults."""

@@ -17,9 +17,9 @@ from streams.arena import ArenaReader, current
 from streams.kafka import idempotent_producer
 from tests.faults.fleet import recovered, serves_all, settle
 from tests.faults.load import Generator, deployment, in_background
-from tests.faults.oracle import acquit
 from tests.faults.worker import Worker
 from tests.streams.clients.room import eventually, read
+from tests.verdict import acquit
 
 pytestmark = [pytest.mark.kafka, pytest.mark.slow, pytest.mark.timeout(900)]
 

@@ -13,12 +13,13 @@ from streams.kafka import idempotent_producer
 from tests.conftest import free_port
 from tests.faults.fleet import serves_all
 from tests.faults.load import Generator, checkpointed, deployment, finished, in_background
-from tests.faults.oracle import acquit, judge
+from tests.faults.oracle import judge
 from tests.faults.report import note
 from tests.faults.shapes import Hot, Poison, letters
 from tests.faults.watching import metrics, resident
 from tests.faults.worker import Worker
 from tests.streams.clients.room import eventually, read, write
+from tests.verdict import acquit
 
 pytestmark = [pytest.mark.kafka, pytest.mark.slow, pytest.mark.timeout(900)]
 

@@ -22,10 +22,10 @@ from streams.provision import provision
 from tests.faults.cluster import Cluster
 from tests.faults.fleet import recovered, settle, worked_off
 from tests.faults.load import Generator, deployment, in_background, patient_producer
-from tests.faults.oracle import acquit
 from tests.faults.report import note
 from tests.faults.worker import Worker
 from tests.streams.clients.room import eventually, read
+from tests.verdict import acquit
 
 RATE = 100
 REFUSED = 1
@@ -97,7 +97,7 @@ async def recreate(settings: Settings, topic: Topic) -> None:
 
 @pytest.mark.kafka
 @pytest.mark.slow
-@pytest.mark.timeout(600)
+@pytest.mark.timeout(1200)
 @pytest.mark.long_form("long form only: a deployment for each log")
 async def test_a_source_recreated_under_load_is_named(kafka, benches):
     """The worker ends within two looks at the log; after the remedy everything written since is taken."""
@@ -123,7 +123,7 @@ async def test_a_source_recreated_under_load_is_named(kafka, benches):
 
 @pytest.mark.kafka
 @pytest.mark.slow
-@pytest.mark.timeout(600)
+@pytest.mark.timeout(1200)
 @pytest.mark.long_form("long form only: a deployment for each log")
 async def test_a_lost_state_topic_is_named_and_folded_again(kafka, benches):
     """Committed offsets without state: refused; from the earliest offset the same state comes out."""
@@ -150,7 +150,7 @@ async def test_a_lost_state_topic_is_named_and_folded_again(kafka, benches):
 
 @pytest.mark.kafka
 @pytest.mark.slow
-@pytest.mark.timeout(600)
+@pytest.mark.timeout(1200)
 @pytest.mark.long_form("long form only: a deployment for each log")
 async def test_forgotten_offsets_are_named(kafka, kafka_home, benches):
     """A group that expired: refused, and read again from the beginning; what comes twice counts once."""
@@ -182,7 +182,7 @@ def forget(home: Path, bootstrap: str, group: str) -> None:
 
 @pytest.mark.kafka
 @pytest.mark.slow
-@pytest.mark.timeout(600)
+@pytest.mark.timeout(1200)
 @pytest.mark.parametrize("topic", [Topic.EVENTS, Topic.CLICKS])
 @pytest.mark.long_form("long form only: a deployment for each log")
 async def test_a_lost_tail_is_named(one: Cluster, benches, topic: Topic):
@@ -230,7 +230,7 @@ def lose_tail(cluster: Cluster, partition: str) -> None:
 
 @pytest.mark.kafka
 @pytest.mark.slow
-@pytest.mark.timeout(600)
+@pytest.mark.timeout(1200)
 @pytest.mark.long_form("long form only: a deployment for each log")
 async def test_a_corrupt_snapshot_is_named_and_not_missed(kafka, benches):
     """An older snapshot, or the log, stands in: what is learned is what the log holds."""

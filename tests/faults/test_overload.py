@@ -24,9 +24,10 @@ from streams.observer import NullObserver
 from streams.overload import Level
 from tests.faults.fleet import worked_off
 from tests.faults.load import Generator, deployment, in_background
-from tests.faults.oracle import acquit, judge
+from tests.faults.oracle import judge
 from tests.faults.report import note
 from tests.streams.clients.room import eventually, read
+from tests.verdict import acquit
 
 pytestmark = [pytest.mark.kafka, pytest.mark.slow, pytest.mark.timeout(900)]
 

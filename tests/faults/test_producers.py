@@ -18,9 +18,9 @@ from tests.faults.cluster import Cluster
 from tests.faults.fleet import recovered, serves_all, settle, worked_off
 from tests.faults.keeper import Keeper
 from tests.faults.load import Generator, deployment, in_background, patient_producer
-from tests.faults.oracle import acquit
 from tests.faults.worker import Worker
 from tests.streams.clients.room import read
+from tests.verdict import acquit
 
 SOURCES = (Topic.CLICKS, Topic.PURCHASES, Topic.REQUESTS)
 SECONDS, RATE = 20.0, 150
@@ -32,7 +32,7 @@ LATE_SECONDS = 0.05
 
 @pytest.mark.kafka
 @pytest.mark.slow
-@pytest.mark.timeout(600)
+@pytest.mark.timeout(1200)
 @pytest.mark.long_form("long form only: takes a minute")
 async def test_input_that_comes_twice_counts_once(one: Cluster, tmp_path: Path):
     """A producer whose connections are reset sends again what had arrived; a file is replayed three times.

@@ -21,12 +21,13 @@ from streams.view import REDIS_TIMEOUT_SECONDS, list_key
 from tests.conftest import free_port, wait_for_port
 from tests.faults.fleet import serves_all, worked_off
 from tests.faults.load import Generator, deployment, in_background
-from tests.faults.oracle import acquit, judge
+from tests.faults.oracle import judge
 from tests.faults.proxy import Proxy
 from tests.faults.report import note
 from tests.faults.watching import get, metrics, says
 from tests.faults.worker import Worker
 from tests.streams.clients.room import eventually, read
+from tests.verdict import acquit
 
 pytestmark = [pytest.mark.kafka, pytest.mark.redis, pytest.mark.slow, pytest.mark.timeout(1200)]
 

@@ -14,11 +14,11 @@ from streams.kafka import admin, idempotent_producer
 from tests.conftest import free_port
 from tests.faults.fleet import recovered, serves_all, settle
 from tests.faults.load import Generator, deployment, in_background
-from tests.faults.oracle import acquit
 from tests.faults.watching import metrics
 from tests.faults.worker import Worker
+from tests.verdict import acquit
 
-pytestmark = [pytest.mark.kafka, pytest.mark.slow, pytest.mark.timeout(600)]
+pytestmark = [pytest.mark.kafka, pytest.mark.slow, pytest.mark.timeout(1200)]
 
 SESSION_SECONDS = 90.0
 """A starved machine takes a minute to start a worker."""

@@ -8,8 +8,8 @@ import pytest
 
 from tests.faults.cluster import Cluster
 from tests.faults.menu import MENU
-from tests.faults.oracle import acquit
 from tests.faults.rounds import one_round, suffer
+from tests.verdict import acquit
 
 ROUND_SECONDS = 540.0
 SHORTEST_SECONDS = 120.0

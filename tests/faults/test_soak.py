@@ -25,12 +25,13 @@ from streams.kafka import idempotent_producer
 from tests.conftest import free_port
 from tests.faults.fleet import worked_off
 from tests.faults.load import Generator, deployment, in_background
-from tests.faults.oracle import acquit, judge
+from tests.faults.oracle import judge
 from tests.faults.slopes import slope
 from tests.faults.stored import HISTORY, IDS, stored
 from tests.faults.watching import descriptors, metrics, resident, threads
 from tests.faults.worker import Worker
 from tests.streams.clients.room import eventually
+from tests.verdict import acquit
 
 pytestmark = [pytest.mark.kafka, pytest.mark.redis, pytest.mark.slow, pytest.mark.timeout(1800)]
 

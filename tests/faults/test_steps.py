@@ -11,8 +11,8 @@ from schemas.settings import KafkaSettings, Settings
 from streams.crash import Step
 from tests.faults.fleet import outlived_by_none, recovered, serves_all, settle
 from tests.faults.load import Generator, deployment, in_background, patient_producer
-from tests.faults.oracle import acquit
 from tests.faults.worker import Worker
+from tests.verdict import acquit
 
 RATE, SEED = 200, 61
 SESSION_SECONDS, PAST_SESSION = 4.0, 2.0

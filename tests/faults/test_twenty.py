@@ -13,10 +13,10 @@ from tests.conftest import free_port
 from tests.faults.fleet import recovered, serves_all, settle
 from tests.faults.keeper import Keeper
 from tests.faults.load import Generator, deployment, in_background, patient_producer
-from tests.faults.oracle import acquit
 from tests.faults.poster import Poster
 from tests.faults.worker import Worker
 from tests.streams.clients.room import eventually
+from tests.verdict import acquit
 
 KILLS, SEED = 20, 21
 NAME = "worker and HTTP server: SIGKILL, 20 times"

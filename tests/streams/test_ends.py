@@ -40,6 +40,47 @@ async def test_who_goes_on_is_told_again(monkeypatch: pytest.MonkeyPatch, caplog
     assert "told to end 0 s ago, and told again" in caplog.text
 
 
+async def test_who_ends_others_and_is_told_to_end_ends_them_first() -> None:
+    """Told again as often as its parent is; and one who was told before is not disturbed at once."""
+    heard = 0
+
+    async def ends_slowly() -> None:
+        nonlocal heard
+        for _ in range(2):
+            try:
+                await asyncio.sleep(60)
+            except asyncio.CancelledError:
+                heard += 1
+
+    child = asyncio.create_task(ends_slowly())
+    parent = asyncio.create_task(end(child))
+    await asyncio.sleep(0.01)
+    parent.cancel()
+    await asyncio.wait([parent], timeout=20)
+    assert parent.cancelled()
+    assert child.done()
+    assert heard == 2
+
+
+async def test_who_was_told_to_end_closes_in_peace() -> None:
+    """A second word would interrupt what the first one began."""
+    closed_well = asyncio.Event()
+
+    async def closes() -> None:
+        try:
+            await asyncio.sleep(60)
+        finally:
+            await asyncio.sleep(0.05)
+            closed_well.set()
+
+    task = asyncio.create_task(closes())
+    await asyncio.sleep(0)
+    task.cancel()
+    await asyncio.sleep(0)
+    await end(task)
+    assert closed_well.is_set()
+
+
 @pytest.mark.parametrize("turns", range(1, 7))
 async def test_the_end_of_a_client_does_not_swallow_ours(turns: int) -> None:
     """Whenever it comes, one cancellation is enough."""
@@ -60,8 +101,9 @@ async def test_a_start_that_is_cancelled_comes_to_what_can_be_closed() -> None:
         held.append("connection")
 
     task = asyncio.create_task(begun(start()))
-    await asyncio.sleep(0.01)
-    task.cancel()
+    for _ in range(3):  # however often it is told
+        await asyncio.sleep(0.01)
+        task.cancel()
     await asyncio.gather(task, return_exceptions=True)
     assert task.cancelled()
     assert held == ["connection"]

@@ -218,6 +218,31 @@ def test_what_a_shop_that_opens_has_learned_comes_first() -> None:
     assert {i.item_id for i in whole.recommendation.items} == {"i0", "i1"}
 
 
+@pytest.mark.parametrize("rung", [Rung.SEGMENT, Rung.GLOBAL])
+def test_a_shop_that_opens_says_what_else_is_missing(rung: Rung) -> None:
+    """Overloaded, it names the overload."""
+    bare = engine()
+    treated, held = draw(bare, rung, Cause.OVERLOAD)
+    assert marks(treated) == marks(held) == {("global-popular", "overload")}
+
+
+def test_a_running_shop_never_opens(warm: Engine) -> None:
+    """Lists that the pool or a person's own items make short stay whole lists, whoever shares their batch."""
+    shard = warm.open_shard(8)
+    had = [Click(event_id=f"h{n}", user_id="u0", ts=NOW, item_id=f"i{n}") for n in range(ITEMS - 4)]
+    warm.apply(shard, had, np.arange(len(had)), broker_ts=np.full(len(had), NOW))
+    warm.describe([Item(item_id=f"new-{n}") for n in range(300)])
+    requests = [
+        ListRequest(shard, "u0", 10, "few", exclude_seen=True),
+        ListRequest(shard, "u1", 50, "many"),
+        ListRequest(shard, "u2", 200, "given", candidates=("i1", "i2")),
+    ]
+    lists = warm.recommend(requests, now=NOW, seed=4)
+    exact(lists)
+    assert {(d.recommendation.rung, d.recommendation.cause) for d in lists} == {("full", None)}
+    assert len(lists[0].recommendation.items) < 10
+
+
 def test_lists_without_explanations_say_so_and_are_the_same(warm: Engine) -> None:
     """Leaving them out changes no choice and no probability."""
     shard = warm.open_shard(4)
