@@ -40,7 +40,7 @@ WORDS: Mapping[Cause, str] = {
     Cause.LEARNER: "the learner is behind its log by more than learner.max_lag_seconds",
     Cause.MODELS: "the models could not be restored and are learned again from the log",
     Cause.STREAM: "the stream could not be asked",
-    Cause.OPENING: "fewer items were met in events than a list holds: what the catalogue described last fills it",
+    Cause.OPENING: "fewer items were met in events than a list holds: what was described last fills it",
     Cause.NO_ITEM: "no item is known that may be listed",
 }
 

@@ -16,6 +16,12 @@ class VerdictError(AssertionError):
         GUILTY.add(current_test())
 
 
+def accuse(wrong: Mapping[Any, Any]) -> None:
+    """Remember the test at hand, if anything is wrong: it may fail of something else before it says so."""
+    if wrong:
+        GUILTY.add(current_test())
+
+
 def acquit(wrong: Mapping[Any, Any]) -> None:
     """Raise a ``VerdictError`` that names everything that is wrong, if anything is."""
     if wrong:

@@ -26,6 +26,7 @@ from tests.faults.report import note
 from tests.faults.stored import HISTORY, State, kept_of, stored
 from tests.models.users.plain import PlainShard, columns_as_rows, hashed
 from tests.streams.clients.room import read
+from tests.verdict import accuse
 
 ROWS = ("interactions", "exposures", "rewards")
 OFFSET = 1
@@ -134,6 +135,7 @@ async def judge(settings: Settings, sent: Sent) -> tuple[Findings, dict[str, int
 
 
 def _tell(found: Findings, sent: Sent, counts: dict[str, int]) -> None:
+    accuse(found.wrong())
     note(
         "verdict",
         seed=sent.seed,
