@@ -7,13 +7,10 @@ import os
 import threading
 from typing import Any
 
-from deploy.watchdog import STATUS, STDERR
+from deploy.watchdog import STATUS, STDERR, last_word
 
 LEAVE_SECONDS = 60.0
 """Longer than a drain and the end of all clients take, and than an orchestrator waits before it kills."""
-
-TELL_SECONDS = 5.0
-"""For saying what did not end."""
 
 
 def leave_within(seconds: float) -> None:
@@ -25,10 +22,8 @@ def leave_within(seconds: float) -> None:
 
 def _leave(seconds: float) -> None:
     """Nothing is flushed or closed: that is what did not come to an end."""
-    leaving = threading.Timer(TELL_SECONDS, os._exit, (STATUS,))
-    leaving.daemon = True
-    leaving.start()  # whoever reads our words may not read them any more
     try:
+        last_word()
         said = f"error: told to end {seconds:.0f} s ago and still here; tasks wait here:\n"
         os.write(STDERR, said.encode())
         os.write(STDERR, "".join(f"  {_place_of(task)}\n" for task in _tasks()).encode())

@@ -8,6 +8,7 @@ interpreter lock go) is left to ``faulthandler``, whose timer needs no lock.
 import asyncio
 import faulthandler
 import os
+import signal
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -25,6 +26,9 @@ LOOK_SECONDS = 0.25
 REMEMBER_SECONDS = 10.0
 GRACE_SECONDS = 10.0
 """How much longer ``faulthandler`` waits than the thread, which can say what happened."""
+
+LAST_WORD_SECONDS = 30
+"""For saying why a process leaves."""
 
 STDERR = 2
 
@@ -112,11 +116,21 @@ def watched(settings: HealthSettings, health: Health, observer: LoopObserver) ->
         thread.join()
 
 
+def last_word() -> None:
+    """Let the system end this process (SIGALRM) if nobody reads what it has to say.
+
+    A write to a full pipe stands still, and telling of threads holds the interpreter meanwhile: no thread of
+    ours could leave then.
+    """
+    signal.alarm(LAST_WORD_SECONDS)
+
+
 def end(standing: float) -> None:
     """End this process: say why, show where every thread stands, and leave at once.
 
     Nothing is flushed or closed: whatever stands in the way of the loop would stand in the way of that.
     """
+    last_word()
     said = f"error: watchdog: the event loop has not turned for {standing:.0f} s; all threads stand here:\n"
     os.write(STDERR, said.encode())
     faulthandler.dump_traceback(file=STDERR, all_threads=True)

@@ -30,7 +30,7 @@ from models.fusion.head import Head
 from models.fusion.scoreboard import Scoreboard
 from models.fusion.scored import ScoredLists
 from models.interning import Interner
-from models.ladder import FULL, GIVEN, GLOBAL, OPENING, SAFE, Way
+from models.ladder import FULL, GIVEN, GLOBAL, OPENING, SAFE, SEGMENT, Stock, Way
 from models.policy.decide import Stamp, decide
 from models.policy.rules import Shelf
 from models.policy.safe import SafePopularity, safe_lists
@@ -232,13 +232,13 @@ class Engine:
             ladder.way_of(rung, arm, safe=view.serves_safe(arm), restricted=r.restricted)
             for arm, r in zip(batch.arms, batch.requests, strict=True)
         ]
-        popular, ways = self._stock(view, batch, ways)
+        stock, ways = self._stock(view, batch, ways)
         stamp = Stamp(now=batch.now, seed=seed, model=self.model)
         drawn: list[Decision | None] = [None] * len(ways)
         for way in dict.fromkeys(ways):
             at = [n for n, mine in enumerate(ways) if mine is way]
             marked = replace(stamp, rung=way.rung, cause=ladder.missing(way, rung, cause))
-            lists = self._draw(view, way, batch.some(at), marked, popular, explain=explain)
+            lists = self._draw(view, way, batch.some(at), marked, stock.get(way), explain=explain)
             for n, decision in zip(at, lists, strict=True):
                 drawn[n] = decision
         return [d for d in drawn if d is not None]
@@ -249,7 +249,7 @@ class Engine:
         way: Way,
         batch: Batch,
         stamp: Stamp,
-        popular: tuple[Int32, Float64] | None,
+        popular: Stock | None,
         *,
         explain: bool,
     ) -> list[Decision]:
@@ -292,14 +292,14 @@ class Engine:
         lower = replace(stamp, rung=Rung.GLOBAL, cause=Cause.OPENING)
         lacking = ladder.short(requests, decisions, pool, met=len(self.log.items) - 1)
         k = max((requests[n].k for n in lacking), default=0)
-        return self._redrawn(decisions, lacking, view, batch, lower, self._opening(view, min(k, pool)))
+        return self._redrawn(decisions, lacking, view, batch, lower, self._opening(view, k))
 
     def _draw_segment(
         self,
         view: PolicyView,
         batch: Batch,
         stamp: Stamp,
-        popular: tuple[Int32, Float64] | None,
+        popular: Stock | None,
     ) -> list[Decision]:
         """What is popular in each person's situation; what is popular at all where that is too little."""
         requests, arms, contexts, pool = batch.requests, batch.arms, batch.contexts, view.settings.pool
@@ -325,7 +325,7 @@ class Engine:
         view: PolicyView,
         batch: Batch,
         stamp: Stamp,
-        popular: tuple[Int32, Float64] | None,
+        popular: Stock | None,
     ) -> list[Decision]:
         """The lists that lack items, drawn from what is popular instead."""
         if lacking and popular is not None:
@@ -338,7 +338,7 @@ class Engine:
         self,
         requests: Sequence[ListRequest],
         contexts: Contexts,
-        popular: tuple[Int32, Float64],
+        popular: Stock,
         pool: int,
     ) -> ScoredLists:
         length = np.diff(contexts.seen_start) * self._exclude(requests, contexts)
@@ -346,42 +346,40 @@ class Engine:
         start = np.concatenate([[0], np.cumsum(length)]).astype(np.int32)
         return safe_lists(*popular, start, banned, pool, self.fusion.part_names)
 
-    def _stock(
-        self, view: PolicyView, batch: Batch, ways: list[Way]
-    ) -> tuple[tuple[Int32, Float64] | None, list[Way]]:
-        """What lists of lower ways are drawn from; their ways, where that is too little for them."""
+    def _stock(self, view: PolicyView, batch: Batch, ways: list[Way]) -> tuple[dict[Way, Stock], list[Way]]:
+        """What lists of lower ways are drawn from, and the ways of all: another where that is too little."""
         if all(way in (FULL, GIVEN) for way in ways):
-            return None, ways
-        k = min(max(r.k for r in batch.requests), view.settings.pool)
-        if (popular := self._popular(view, k)) is not None:
-            return popular, ways
-        candidates = self._opening(view, k)
-        other = FULL if candidates is None else OPENING
-        return candidates, [way if way in (FULL, GIVEN) else other for way in ways]
+            return {}, ways
+        popular = self._popular(view)
+        wanted = [0 if w in (FULL, GIVEN) else r.k for w, r in zip(ways, batch.requests, strict=True)]
+        few = [n for n, k in enumerate(wanted) if min(k, view.settings.pool) > len(popular[0])]
+        found = self._opening(view, max((wanted[n] for n in few), default=0))
+        for n in few:
+            ways[n] = FULL if found is None else OPENING
+        stock = dict.fromkeys((SAFE, GLOBAL, SEGMENT), popular)
+        return (stock if found is None else stock | {OPENING: found}), ways
 
-    def _popular(self, view: PolicyView, k: int) -> tuple[Int32, Float64] | None:
-        """Candidates of the safe policy with their utility; None while it knows too few for a list."""
+    def _popular(self, view: PolicyView) -> Stock:
+        """Candidates of the safe policy with their utility."""
         if self._fallback is not None:
             slots, utility = self._fallback
         else:
             folds = self.safe.candidates(view.settings.pool + self.users.history)
             slots, utility = self.scorer.maps.item_of[folds], self.safe.utility(folds)
         listed = self.catalogue.live()[slots] == 1
-        if int(listed.sum()) < k:
-            return None
         return slots[listed], utility[listed]
 
-    def _opening(self, view: PolicyView, k: int) -> tuple[Int32, Float64] | None:
+    def _opening(self, view: PolicyView, k: int) -> Stock | None:
         """Candidates of a shop that opens: what was met so far, then what the catalogue described last.
 
-        None when ``k`` items were met, or the catalogue adds none to them.
+        None when ``k`` items, or a whole pool, were met, or the catalogue adds none to them.
         """
-        if len(self.log.items) > k:
-            return None
         self.scorer.maps.reserve(len(self.log.items), len(self.items))
         met = self.scorer.maps.item_of[1 : len(self.log.items)]
-        utility = self.safe.utility(self.scorer.maps.fold_of[met])
-        return ladder.opening(self.catalogue, met, utility, k + view.settings.pool + self.users.history)
+        known = self._fallback or (met, self.safe.utility(self.scorer.maps.fold_of[met]))
+        if len(known[0]) >= min(k, view.settings.pool):
+            return None
+        return ladder.opening(self.catalogue, *known, k + view.settings.pool + self.users.history)
 
     def popular(self, *, now: int, length: int = 200) -> PopularLists:
         """What is popular with everybody and in each segment: for who must do without an engine."""

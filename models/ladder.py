@@ -21,6 +21,9 @@ from schemas.ladder import Cause, Rung
 from schemas.popular import SEGMENTS, PopularItem, PopularLists
 from schemas.signals import Arm, Float64, Int32, UInt8
 
+Stock = tuple[Int32, Float64]
+"""Universe slots of candidates for everyone and their utility, best first."""
+
 
 class Way(NamedTuple):
     """How a list is made, and on which rung that is."""
@@ -96,7 +99,7 @@ def short(
     ]
 
 
-def opening(catalogue: Catalogue, met: Int32, utility: Float64, length: int) -> tuple[Int32, Float64] | None:
+def opening(catalogue: Catalogue, met: Int32, utility: Float64, length: int) -> Stock | None:
     """Candidates of a shop that opens: what was met so far, best first, then the newest of the catalogue.
 
     Parameters

@@ -2,7 +2,7 @@
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable, Coroutine
+from collections.abc import Awaitable, Callable, Collection, Coroutine
 from contextlib import suppress
 from time import monotonic
 from typing import Any
@@ -27,6 +27,7 @@ class Tasks:
     def __init__(self, on_failure: Callable[[BaseException], None]) -> None:
         self._on_failure = on_failure
         self._tasks: set[asyncio.Task[None]] = set()
+        self._told: set[asyncio.Task[None]] = set()
         self.failure: BaseException | None = None
 
     def start(self, *works: Coroutine[Any, Any, None]) -> Callable[[], None]:
@@ -37,6 +38,7 @@ class Tasks:
             task.add_done_callback(self._done)
 
         def cancel() -> None:
+            self._told |= {task for task in tasks if not task.done()}
             for task in tasks:
                 task.cancel()
 
@@ -50,10 +52,11 @@ class Tasks:
 
     async def cancel(self) -> None:
         """End all tasks and wait for their ends."""
-        await end(*self._tasks)
+        await end(*self._tasks, told=self._told)
 
     def _done(self, task: "asyncio.Task[None]") -> None:
         self._tasks.discard(task)
+        self._told.discard(task)
         if (error := failure_of(task)) is not None:
             self.fail(error)
 
@@ -85,28 +88,33 @@ async def unless(stop: asyncio.Event, work: Coroutine[Any, Any, object]) -> bool
     return False
 
 
-async def end(*tasks: "asyncio.Task[Any]") -> None:
+async def end(*tasks: "asyncio.Task[Any]", told: Collection["asyncio.Task[Any]"] = ()) -> None:
     """Cancel these and return when all have ended; who goes on nevertheless is told again, and named.
 
-    To be cancelled meanwhile tells all of them again, and is raised when they have ended.
+    To be cancelled meanwhile tells all of them again, and is raised when they have ended, not before: a
+    time limit around it limits nothing.
+
+    Parameters
+    ----------
+    told
+        Those that were cancelled before, and may be closing their clients: not disturbed at once.
     """
     left = {task for task in tasks if not task.done()}
-    for task in left:
-        if not task.cancelling():  # told already, it may be closing its clients
-            task.cancel()
-    told = False
+    for task in left.difference(told):
+        task.cancel()
+    ourselves = False
     while left:
         try:
             _, left = await asyncio.wait(left, timeout=AGAIN_SECONDS)
         except asyncio.CancelledError:
-            told, left = True, {task for task in left if not task.done()}
+            ourselves, left = True, {task for task in left if not task.done()}
         else:
             if left:
                 log.warning("told to end %.0f s ago, and told again: %s", AGAIN_SECONDS, [*map(repr, left)])
         for task in left:
             task.cancel()
     await asyncio.gather(*tasks, return_exceptions=True)
-    if told:
+    if ourselves:
         raise asyncio.CancelledError
 
 

@@ -13,7 +13,7 @@ import pytest
 from hypothesis import HealthCheck, is_hypothesis_test
 from hypothesis import settings as hypothesis_settings
 
-from tests.verdict import GUILTY, VerdictError, current_test
+from tests.verdict import second_try
 
 os.environ.setdefault(
     "OMP_WAIT_POLICY", "passive"
@@ -47,12 +47,7 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     for item in items if config.getoption("--second-try") else ():
         real = item.path.is_relative_to(here) and item.path.relative_to(here).parts[0] in REAL
         if real and not is_hypothesis_test(getattr(item, "obj", None)):
-            item.add_marker(pytest.mark.flaky(reruns=1, condition=_innocent))
-
-
-def _innocent(error: BaseException | None) -> bool:
-    """Whether nothing was found lost, doubled or wrong in the test at hand, whatever else it failed of."""
-    return not isinstance(error, VerdictError) and current_test() not in GUILTY
+            item.add_marker(second_try(item.nodeid))
 
 
 TIME = pytest.StashKey[object]()

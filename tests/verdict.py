@@ -2,7 +2,10 @@
 
 import os
 from collections.abc import Mapping
+from functools import partial
 from typing import Any
+
+import pytest
 
 GUILTY: set[str] = set()
 """Tests in which something was found, whatever else they then failed of."""
@@ -26,6 +29,16 @@ def acquit(wrong: Mapping[Any, Any]) -> None:
     """Raise a ``VerdictError`` that names everything that is wrong, if anything is."""
     if wrong:
         raise VerdictError(dict(wrong))
+
+
+def second_try(test: str) -> pytest.MarkDecorator:
+    """The mark that gives a test, by its node id, another try, unless something was found in the first."""
+    return pytest.mark.flaky(reruns=1, condition=partial(innocent, test))
+
+
+def innocent(test: str, error: BaseException | None) -> bool:
+    """Whether nothing was found lost, doubled or wrong in it, whatever else it failed of."""
+    return not isinstance(error, VerdictError) and test not in GUILTY
 
 
 def current_test() -> str:

@@ -1,6 +1,7 @@
 """Told to end, a process ends: by itself, or without what does not let go."""
 
 import re
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -51,6 +52,29 @@ def test_what_never_ends_is_left_and_named() -> None:
     assert re.search(r"work holds_on <string>:\d+ > <string>:\d+ > \S*locks.py:\d+", said)
     assert re.search(r"Task-1 main <string>:\d+", said)  # frozen with all that stood at the start
     assert "Thread 0x" in said
+
+
+FULL = """
+import os
+from deploy import watchdog
+watchdog.LAST_WORD_SECONDS = 2
+os.set_blocking(2, False)
+try:
+    while True:
+        os.write(2, b"x" * 4096)
+except BlockingIOError:
+    os.set_blocking(2, True)
+"""
+
+
+def test_nobody_need_read_what_it_says() -> None:
+    """Its errors go into a full pipe: the system ends what stands still in its last word."""
+    command = [sys.executable, "-c", FULL + PROCESS, "holds_on", "1.0"]
+    with subprocess.Popen(command, cwd=ROOT, stderr=subprocess.PIPE) as process:
+        try:
+            assert process.wait(60) == -signal.SIGALRM
+        finally:
+            process.kill()
 
 
 def test_who_ends_in_time_is_left_alone() -> None:

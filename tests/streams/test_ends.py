@@ -35,8 +35,8 @@ async def test_who_goes_on_is_told_again(monkeypatch: pytest.MonkeyPatch, caplog
         loop = asyncio.create_task(for_ever(wrapped=False))
         for _ in range(turns):
             await asyncio.sleep(0)
-        async with asyncio.timeout(20):
-            await end(loop)
+        done, _ = await asyncio.wait([asyncio.create_task(end(loop))], timeout=20)
+        assert done
     assert "told to end 0 s ago, and told again" in caplog.text
 
 
@@ -73,11 +73,12 @@ async def test_who_was_told_to_end_closes_in_peace() -> None:
             await asyncio.sleep(0.05)
             closed_well.set()
 
-    task = asyncio.create_task(closes())
+    background = Tasks(lambda error: None)
+    cancel = background.start(closes())
     await asyncio.sleep(0)
-    task.cancel()
+    cancel()
     await asyncio.sleep(0)
-    await end(task)
+    await background.cancel()
     assert closed_well.is_set()
 
 
@@ -149,7 +150,7 @@ async def test_a_look_at_the_logs_ends_wherever_it_is(caplog: Any) -> None:
         background.start(incarnations.check_group(Settings(), ["clicks"], []))
         for _ in range(turns):
             await asyncio.sleep(0)
-        async with asyncio.timeout(20):
-            await background.cancel()
+        done, _ = await asyncio.wait([asyncio.create_task(background.cancel())], timeout=20)
+        assert done
         assert background.failure is None
     assert "told again" not in caplog.text

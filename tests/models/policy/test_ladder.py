@@ -11,7 +11,7 @@ from schemas.catalogue import Item
 from schemas.embeddings import Embedding
 from schemas.events import Click
 from schemas.ladder import EXPLANATIONS, WORDS, Cause, Rung
-from schemas.popular import SEGMENTS, decode_popular, encode_popular
+from schemas.popular import SEGMENTS, PopularItem, PopularLists, decode_popular, encode_popular
 from schemas.settings import PolicySettings
 from tests.models.policy.test_recommend import ITEMS, NOW, ask, engine, trained
 
@@ -241,6 +241,31 @@ def test_a_running_shop_never_opens(warm: Engine) -> None:
     exact(lists)
     assert {(d.recommendation.rung, d.recommendation.cause) for d in lists} == {("full", None)}
     assert len(lists[0].recommendation.items) < 10
+
+
+@pytest.mark.parametrize(("rung", "cause"), [(Rung.FULL, None), (Rung.SEGMENT, Cause.OVERLOAD)])
+def test_one_long_list_changes_nobody_elses(warm: Engine, rung: Rung, cause: Cause | None) -> None:
+    """Who asks for more than was met may get what nobody has touched; the others of the batch do not."""
+    warm.describe([Item(item_id=f"new-{n}") for n in range(300)])
+    shard = warm.open_shard(8)
+    usual = [ListRequest(shard, f"u{n}", 8, f"t{n}") for n in range(40)]
+    long = ListRequest(shard, "v", 200, "long")
+    alone = warm.recommend(usual, now=NOW, seed=2, rung=rung, cause=cause)
+    *beside, longest = warm.recommend([*usual, long], now=NOW, seed=2, rung=rung, cause=cause)
+    how = [[(d.recommendation.rung, d.recommendation.cause) for d in lists] for lists in (alone, beside)]
+    assert how[0] == how[1]
+    assert len(longest.recommendation.items) > ITEMS
+
+
+def test_a_short_file_is_filled_from_the_catalogue() -> None:
+    """What a file of popular items names stays popular where it is too little for a list."""
+    bare = engine()
+    best = tuple(PopularItem(f"i{n}", 9.0) for n in range(3))
+    bare.fall_back(PopularLists(ts=NOW, model="r9", everybody=best, segments={}))
+    treated, held = draw(bare, Rung.GLOBAL, Cause.MODELS)
+    assert marks(treated) == marks(held) == {("global-popular", "models")}
+    assert {len(one.items) for one in treated} == {8}
+    assert all({"i0", "i1", "i2"} <= {i.item_id for i in one.items} for one in treated[:10])
 
 
 def test_lists_without_explanations_say_so_and_are_the_same(warm: Engine) -> None:
