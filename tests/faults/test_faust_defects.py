@@ -116,6 +116,7 @@ async def ours(kafka: str, directory: Path, crash_at: str, seed: int, *, bad: in
                 one.kill()
 
 
+@pytest.mark.long_form("long form only; ours: tests/streams/test_worker.py, records that are refused")
 @pytest.mark.kafka
 @pytest.mark.slow
 @pytest.mark.timeout(1200)

@@ -27,6 +27,9 @@ async def settings(kafka: str, tmp_path: Path) -> Settings:
     return never_hung(await deployment(broker, tmp_path))
 
 
+OTHER = pytest.mark.long_form("long form only: the other step is in the short form")
+
+
 @pytest.fixture
 def fleet(settings: Settings, tmp_path: Path) -> Iterator[list[Worker]]:
     """Workers that can be started; none outlives its test."""
@@ -36,7 +39,7 @@ def fleet(settings: Settings, tmp_path: Path) -> Iterator[list[Worker]]:
 @pytest.mark.kafka
 @pytest.mark.slow
 @pytest.mark.timeout(1200)
-@pytest.mark.parametrize("step", [Step.CHECKPOINT_OPEN, Step.DECISIONS_SENT])
+@pytest.mark.parametrize("step", [Step.CHECKPOINT_OPEN, pytest.param(Step.DECISIONS_SENT, marks=OTHER)])
 async def test_a_zombie_changes_no_statistic(settings, fleet, step):
     """A worker stops in the middle of a step, another takes over and answers, the first goes on.
 

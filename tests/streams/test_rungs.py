@@ -163,7 +163,7 @@ async def test_a_learner_that_stands_still(shop: Settings, monkeypatch: pytest.M
     may_fold = threading.Event()
     may_fold.set()
     monkeypatch.setattr(Learner, "_fold", standing(may_fold, Learner._fold))
-    quick = msgspec.structs.replace(shop, learner=msgspec.structs.replace(shop.learner, max_lag_seconds=15.0))
+    quick = msgspec.structs.replace(shop, learner=msgspec.structs.replace(shop.learner, max_lag_seconds=10.0))
     told = Told()
     async with worker(quick, told) as app:
         await learned(app)

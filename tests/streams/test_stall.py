@@ -74,7 +74,7 @@ def test_a_partition_that_went_elsewhere_is_forgotten():
 
 async def test_a_paused_partition_is_noticed_in_a_running_worker(deployment, caplog):
     """Nothing is fetched of it any more while producers go on: the check names it until it moves again."""
-    health = msgspec.structs.replace(deployment.health, stuck_seconds=15.0)
+    health = msgspec.structs.replace(deployment.health, stuck_seconds=10.0)
     settings = msgspec.structs.replace(deployment, health=health)
     name = topic_name(Topic.CLICKS, settings.kafka.namespace)
     async with worker(settings) as app:
