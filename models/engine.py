@@ -374,11 +374,12 @@ class Engine:
 
         None when ``k`` items, or a whole pool, were met, or the catalogue adds none to them.
         """
+        count = len(self.log.items) - 1 if self._fallback is None else len(self._fallback[0])
+        if count >= min(k, view.settings.pool):
+            return None
         self.scorer.maps.reserve(len(self.log.items), len(self.items))
         met = self.scorer.maps.item_of[1 : len(self.log.items)]
         known = self._fallback or (met, self.safe.utility(self.scorer.maps.fold_of[met]))
-        if len(known[0]) >= min(k, view.settings.pool):
-            return None
         return ladder.opening(self.catalogue, *known, k + view.settings.pool + self.users.history)
 
     def popular(self, *, now: int, length: int = 200) -> PopularLists:
