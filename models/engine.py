@@ -254,26 +254,16 @@ class Engine:
         explain: bool,
     ) -> list[Decision]:
         """Decisions that are made in one way."""
-        requests, arms, contexts, pool = batch.requests, batch.arms, batch.contexts, view.settings.pool
+        requests, contexts, pool = batch.requests, batch.contexts, view.settings.pool
         if way in (SAFE, GLOBAL, OPENING) and popular is not None:
             served = view if way is SAFE else view.on_safe()
             scored = self._safe(requests, contexts, popular, pool)
-            return decide(
-                served, requests, scored, items=self.items, stamp=stamp, shelf=self._shelf(), arms=arms
-            )
+            return self._decided(served, batch, scored, stamp)
         if way.scores == "segment":
             return self._draw_segment(view, batch, stamp, popular)
         if way is GIVEN:
             scored = self._given(requests, contexts, pool)
-            return decide(
-                ladder.plain(view),
-                requests,
-                scored,
-                items=self.items,
-                stamp=stamp,
-                shelf=self._shelf(),
-                arms=arms,
-            )
+            return self._decided(ladder.plain(view), batch, scored, stamp)
         scored = self._score(requests, contexts, pool)
         if self.content.without_vectors:
             stamp = replace(stamp, rung=Rung.NO_VECTORS, cause=Cause.VECTORS)
@@ -287,7 +277,7 @@ class Engine:
             shelf=self._shelf(),
             draws=Thompson(self.click, self.purchase, self.scorer.maps.fold_of, view.settings.purchase_value),
             because=reasons if explain else None,
-            arms=arms,
+            arms=batch.arms,
         )
         lower = replace(stamp, rung=Rung.GLOBAL, cause=Cause.OPENING)
         lacking = ladder.short(requests, decisions, pool, met=len(self.log.items) - 1)
@@ -302,21 +292,18 @@ class Engine:
         popular: Stock | None,
     ) -> list[Decision]:
         """What is popular in each person's situation; what is popular at all where that is too little."""
-        requests, arms, contexts, pool = batch.requests, batch.arms, batch.contexts, view.settings.pool
+        requests, contexts, pool = batch.requests, batch.contexts, view.settings.pool
         sizes = len(self.log.items), len(self.items)
         exclude = self._exclude(requests, contexts)
         scored = self.scorer.popular_here(contexts, exclude, sizes, pool, self.safe)
-        decisions = decide(
-            ladder.plain(view),
-            requests,
-            scored,
-            items=self.items,
-            stamp=stamp,
-            shelf=self._shelf(),
-            arms=arms,
-        )
+        decisions = self._decided(ladder.plain(view), batch, scored, stamp)
         lower = replace(stamp, rung=Rung.GLOBAL)
         return self._redrawn(decisions, ladder.short(requests, decisions, pool), view, batch, lower, popular)
+
+    def _decided(self, view: PolicyView, batch: Batch, scored: ScoredLists, stamp: Stamp) -> list[Decision]:
+        """Decisions without draws of the posteriors and without reasons."""
+        items, shelf = self.items, self._shelf()
+        return decide(view, batch.requests, scored, items=items, stamp=stamp, shelf=shelf, arms=batch.arms)
 
     def _redrawn(
         self,

@@ -58,11 +58,11 @@ class ProbeBudget:
 
 def fair(contexts: Contexts, items: Int32, exclude: Bool) -> Bool:
     """Probes of items that the list could have held: where own items are excluded, not those."""
-    fair = items > 0
-    for u in np.flatnonzero(fair & exclude):
+    kept = items > 0
+    for u in np.flatnonzero(kept & exclude):
         seen = contexts.seen_slot[contexts.seen_start[u] : contexts.seen_start[u + 1]]
-        fair[u] = not (seen == items[u]).any()
-    return fair
+        kept[u] = not (seen == items[u]).any()
+    return kept
 
 
 @kernel

@@ -1,7 +1,7 @@
 """Clients of the broker, made in one place from the settings: same address, same credentials."""
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
 from contextlib import asynccontextmanager
 from time import monotonic
 from typing import Any, TypeVar
@@ -94,16 +94,7 @@ async def reader(
 async def admin(kafka: KafkaSettings) -> AsyncIterator[Any]:
     """An admin client."""
     client = AIOKafkaAdminClient(**connection(kafka))
-    try:
-        await begun(client.start())
-    except KafkaError as error:
-        await closed(client.close())
-        raise UnavailableError(
-            f"kafka.bootstrap: {kafka.bootstrap}: no broker answers ({error!r})"
-        ) from error
-    except BaseException:  # cancelled: its sockets must not outlive it
-        await closed(client.close())
-        raise
+    await _open(client.start(), client.close, f"kafka.bootstrap: {kafka.bootstrap}: no broker answers")
     client._send_request = _telling(client._send_request)  # noqa: SLF001  as for consumers
     try:
         yield client
@@ -185,13 +176,18 @@ def tell_moved(coordinator: Any) -> None:
 
 async def connect(client: Any) -> None:
     """Start a client, or leave nothing of it behind; an unreachable broker is named."""
+    await _open(client.start(), client.stop, "no broker answers")
+
+
+async def _open(
+    start: Coroutine[Any, Any, object], close: Callable[[], Awaitable[object]], words: str
+) -> None:
     try:
-        await begun(client.start())
-    except KafkaError as error:
-        await closed(client.stop())
-        raise UnavailableError(f"no broker answers ({error!r})") from error
-    except BaseException:  # cancelled: its sockets must not outlive it
-        await closed(client.stop())
+        await begun(start)
+    except BaseException as error:  # cancelled, too: its sockets must not outlive it
+        await closed(close())
+        if isinstance(error, KafkaError):
+            raise UnavailableError(f"{words} ({error!r})") from error
         raise
 
 
